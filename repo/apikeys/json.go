@@ -1,0 +1,106 @@
+package apikeys
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// plainKeyData is KeyData without its methods, so that it can be embedded.
+type plainKeyData KeyData
+
+// MarshalJSON prints times as JavaScript does.
+func (d KeyData) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plainKeyData
+		ExpiresAt result.Time `json:"expiresAt,omitzero"`
+	}{plainKeyData(d), result.Time(d.ExpiresAt)})
+}
+
+// UnmarshalJSON puts members that have no field into Extra. A refusal names the
+// member.
+func (d *KeyData) UnmarshalJSON(data []byte) error {
+	unknown, err := result.Decode(data, (*plainKeyData)(d))
+	if err != nil || len(unknown) == 0 {
+		return err
+	}
+	extra := make(map[string]json.RawMessage)
+	if len(d.Extra) > 0 {
+		if err := json.Unmarshal(d.Extra, &extra); err != nil {
+			return result.Invalid("extra", "not a JSON object")
+		}
+	}
+	for name, value := range unknown {
+		if _, twice := extra[name]; twice {
+			return result.Invalid(name, "given twice")
+		}
+		extra[name] = value
+	}
+	d.Extra, err = json.Marshal(extra)
+	return err
+}
+
+// MarshalJSON prints times as JavaScript does.
+func (k APIKey) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plainKeyData
+		ExpiresAt   result.Time `json:"expiresAt,omitzero"`
+		IsActive    bool        `json:"isActive"`
+		ActivatedAt result.Time `json:"activatedAt,omitzero"`
+		LastUsedAt  result.Time `json:"lastUsedAt,omitzero"`
+		CreatedAt   result.Time `json:"createdAt"`
+		UpdatedAt   result.Time `json:"updatedAt"`
+	}{
+		plainKeyData(k.KeyData), result.Time(k.ExpiresAt), k.IsActive, result.Time(k.ActivatedAt),
+		result.Time(k.LastUsedAt), result.Time(k.CreatedAt), result.Time(k.UpdatedAt),
+	})
+}
+
+// UnmarshalJSON reads what MarshalJSON printed.
+func (k *APIKey) UnmarshalJSON(data []byte) error {
+	type stored struct {
+		plainKeyData
+		IsActive    bool      `json:"isActive"`
+		ActivatedAt time.Time `json:"activatedAt"`
+		LastUsedAt  time.Time `json:"lastUsedAt"`
+		CreatedAt   time.Time `json:"createdAt"`
+		UpdatedAt   time.Time `json:"updatedAt"`
+	}
+	var s stored
+	if _, err := result.Decode(data, &s); err != nil {
+		return err
+	}
+	*k = APIKey{KeyData(s.plainKeyData), s.IsActive, s.ActivatedAt, s.LastUsedAt, s.CreatedAt, s.UpdatedAt}
+	return nil
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (c Created) MarshalJSON() ([]byte, error) {
+	type plain Created
+	return json.Marshal(struct {
+		plain
+		CreatedAt result.Time `json:"createdAt"`
+	}{plain(c), result.Time(c.CreatedAt)})
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (v Validation) MarshalJSON() ([]byte, error) {
+	type plain Validation
+	return json.Marshal(struct {
+		plain
+		ExpiresAt result.Time `json:"expiresAt,omitzero"`
+	}{plain(v), result.Time(v.ExpiresAt)})
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (f *Filters) UnmarshalJSON(data []byte) error {
+	type plain Filters
+	return result.DecodeStrict(data, (*plain)(f))
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (u *UsageData) UnmarshalJSON(data []byte) error {
+	type plain UsageData
+	return result.DecodeStrict(data, (*plain)(u))
+}

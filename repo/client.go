@@ -1,0 +1,150 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/usage"
+	"github.com/seed14a526e0/relaystore/schema"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// Client is the contract's DatabaseClient: one repo an interface.
+type Client struct {
+	// APIKeys keeps API keys.
+	APIKeys *apikeys.Repo
+	// Usage keeps usage and cost.
+	Usage *usage.Repo
+
+	pool     *pgxpool.Pool
+	ownsPool bool
+	cache    *cache.Cache
+	close    sync.Once
+	closeErr error
+}
+
+// Open connects and checks that the database's schema fits this binary. A wrong
+// config is InvalidQuery with every contradiction named; an unreachable
+// PostgreSQL is ConnectionFailed within ConnectTimeout; an unreachable Redis is
+// CacheError with RequireRedis, else a warning; a database that is not migrated
+// is a *schema.StateError, whose text names the command that mends it.
+func Open(ctx context.Context, cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	c := &Client{}
+	if err := c.open(ctx, cfg); err != nil {
+		c.release(ctx)
+		return nil, err
+	}
+	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
+	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Logger: cfg.Logger})
+	c.APIKeys = apikeys.New(apikeys.Config{
+		Primary: primary, Cache: c.cache, Ledger: c.Usage,
+		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
+	})
+	return c, nil
+}
+
+func (c *Client) open(ctx context.Context, cfg Config) (err error) {
+	if err = c.openPool(ctx, cfg); err != nil {
+		return err
+	}
+	if cfg.RedisURL == "" {
+		return nil
+	}
+	c.cache, err = cache.Open(ctx, cache.Options{
+		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, TTL: cfg.MaxStaleness,
+		Require: cfg.RequireRedis, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return result.From(result.CacheError)
+	}
+	return nil
+}
+
+// openPool connects within ConnectTimeout and looks at the schema.
+func (c *Client) openPool(ctx context.Context, cfg Config) error {
+	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	var err error
+	if c.pool = cfg.Pool; c.pool == nil {
+		c.ownsPool = true
+		if c.pool, err = newPool(connecting, cfg); err != nil {
+			return unreachable(ctx, err)
+		}
+	}
+	if err := c.pool.Ping(connecting); err != nil {
+		return unreachable(ctx, err)
+	}
+	err = schema.Check(connecting, c.pool)
+	var state *schema.StateError
+	if err != nil && !errors.As(err, &state) {
+		return unreachable(ctx, err)
+	}
+	return err
+}
+
+// unreachable makes every way of not answering ConnectionFailed, except that the
+// caller gave up.
+func unreachable(ctx context.Context, err error) error {
+	e := result.From(err)
+	switch e.Code {
+	case result.Cancelled, result.ConnectionTimeout, result.QueryTimeout, result.Internal:
+		if ctx.Err() == nil {
+			return result.From(result.ConnectionFailed)
+		}
+	}
+	return e
+}
+
+func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
+	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	pc.MaxConns = int32(cfg.MaxConns) //nolint:gosec // Validate bounds it
+	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
+	pc.PingTimeout = cfg.OpTimeout // a half-open connection must not hold its caller
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "relaystore"
+	}
+	return pgxpool.NewWithConfig(ctx, pc)
+}
+
+// Close writes what is still in memory, ends the background work and closes the
+// connections. Past ctx's deadline it stops waiting for calls that are still
+// running and says so. A second Close gives what the first one gave.
+func (c *Client) Close(ctx context.Context) error {
+	c.close.Do(func() {
+		c.closeErr = errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.release(ctx))
+	})
+	return c.closeErr
+}
+
+func (c *Client) release(ctx context.Context) error {
+	if c.cache != nil {
+		c.cache.Close()
+	}
+	if c.pool == nil || !c.ownsPool {
+		return nil
+	}
+	closed := make(chan struct{})
+	go func() {
+		c.pool.Close() // waits for the connections in use
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return result.New(result.QueryTimeout, "%d calls were still running at the deadline of Close", c.pool.Stat().AcquiredConns())
+	}
+}

@@ -1,0 +1,49 @@
+package repo
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// ConfigFromEnv reads DATABASE_URL, REDIS_URL and RELAYSTORE_* as each field of
+// Config names it. Durations are written as Go does (5s, 840h), switches as true
+// or false. Every variable that cannot be read is named in the error.
+func ConfigFromEnv() (Config, error) {
+	var errs []error
+	duration := func(name string) (d time.Duration) {
+		return parsed(name, &errs, "a duration such as 5s", time.ParseDuration)
+	}
+	c := Config{
+		DatabaseURL:         os.Getenv("DATABASE_URL"),
+		DirectURL:           os.Getenv("RELAYSTORE_DIRECT_URL"),
+		RedisURL:            os.Getenv("REDIS_URL"),
+		KeyPrefix:           os.Getenv("RELAYSTORE_KEY_PREFIX"),
+		MaxConns:            parsed("RELAYSTORE_MAX_CONNS", &errs, "a whole number", strconv.Atoi),
+		RequireRedis:        parsed("RELAYSTORE_REQUIRE_REDIS", &errs, "true or false", strconv.ParseBool),
+		ConnectTimeout:      duration("RELAYSTORE_CONNECT_TIMEOUT"),
+		OpTimeout:           duration("RELAYSTORE_OP_TIMEOUT"),
+		MaxStaleness:        duration("RELAYSTORE_MAX_STALENESS"),
+		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
+		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
+		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
+	}
+	return c, errors.Join(errs...)
+}
+
+// parsed reads a variable; an empty one is the zero value.
+func parsed[T any](name string, errs *[]error, want string, parse func(string) (T, error)) T {
+	text := os.Getenv(name)
+	var v T
+	if text == "" {
+		return v
+	}
+	v, err := parse(text)
+	if err != nil {
+		*errs = append(*errs, result.Invalid(name, "must be %s", want))
+	}
+	return v
+}

@@ -1,0 +1,144 @@
+package result
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+	"github.com/redis/rueidis"
+)
+
+var contextErrors = []error{context.Canceled, context.DeadlineExceeded}
+
+// sqlStates maps a SQLSTATE, or where that is not listed its class (the first
+// two characters), to a code. Source: PostgreSQL's manual, appendix A.
+var sqlStates = map[string]Code{
+	"08":    ConnectionFailed,
+	"0A":    Internal,
+	"22":    InvalidQuery,
+	"23":    ConstraintViolation,
+	"23505": DuplicateKey,
+	"25001": TransactionClosed,
+	"25006": ReadOnly,
+	"25P01": TransactionClosed,
+	"25P02": TransactionClosed,
+	"25P03": TransactionClosed, // idle in transaction too long: the server ended it
+	"25P04": TransactionClosed, // transaction_timeout
+	"28":    ConnectionFailed,
+	"3D000": ConnectionFailed,
+	"40001": TransactionConflict,
+	"40002": ConstraintViolation,
+	"40003": ConnectionFailed,
+	"40P01": TransactionConflict,
+	"42":    Internal, // the library's own SQL or rights are wrong, never the caller's input
+	"53300": PoolExhausted,
+	"54":    InvalidQuery, // the input is too large or too deep
+	"55P03": QueryTimeout, // lock_timeout
+	"57014": QueryTimeout, // statement_timeout; a cancelled context is told apart below
+	"57P01": ConnectionFailed,
+	"57P02": ConnectionFailed,
+	"57P03": ConnectionFailed,
+	"57P05": ConnectionFailed,
+}
+
+// From is the one funnel from errors of pgx, rueidis and context to an [*Error].
+// nil gives nil, an *Error (also a wrapped one) is passed through. What nothing
+// matches is Internal, with the SQLSTATE in its message where there is one.
+func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return own
+	}
+	var code Code
+	if errors.As(err, &code) {
+		return of(code, err)
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return fromSQLState(pg, err)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return of(RecordNotFound, err)
+	}
+	return of(fromType(err), err)
+}
+
+func fromSQLState(pg *pgconn.PgError, err error) *Error {
+	code, known := sqlStates[pg.Code]
+	if !known && len(pg.Code) == 5 {
+		code, known = sqlStates[pg.Code[:2]]
+	}
+	if !known {
+		code = Internal
+	}
+	if code == QueryTimeout && errors.Is(err, context.Canceled) {
+		code = Cancelled
+	}
+	e := of(code, err)
+	e.Constraint = pg.ConstraintName
+	if code == Internal {
+		e.Message += " (SQLSTATE " + pg.Code + ")"
+	}
+	return e
+}
+
+// fromType handles what has no SQLSTATE. A cancelled caller comes first: it
+// shows as a broken connection, too.
+func fromType(err error) Code {
+	var connect *pgconn.ConnectError
+	var redis *rueidis.RedisError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return Cancelled
+	case rueidis.IsRedisNil(err):
+		return CacheMiss
+	case errors.As(err, &redis), anyOf(err, redisErrors):
+		return CacheError
+	case errors.As(err, &connect) && timedOut(err):
+		return ConnectionTimeout
+	case errors.As(err, &connect):
+		return ConnectionFailed
+	case timedOut(err):
+		return QueryTimeout
+	case anyOf(err, brokenPipes):
+		return ConnectionFailed
+	}
+	var netErr net.Error
+	if errors.As(err, &netErr) || pgconn.SafeToRetry(err) {
+		return ConnectionFailed
+	}
+	return Internal
+}
+
+var redisErrors = []error{
+	rueidis.ErrClosing, rueidis.ErrNoSlot, rueidis.ErrRESP2PubSubMixed, rueidis.ErrDoCacheAborted,
+	rueidis.ErrNoAddr, rueidis.ErrNoCache, rueidis.ErrReplicaOnlyNotSupported,
+}
+
+var brokenPipes = []error{
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, puddle.ErrClosedPool,
+	syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE,
+}
+
+func anyOf(err error, targets []error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// timedOut holds for a passed deadline: of the context, or of a socket.
+func timedOut(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &netErr) && netErr.Timeout())
+}

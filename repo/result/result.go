@@ -1,0 +1,86 @@
+package result
+
+import "encoding/json"
+
+// Result is the envelope of a method that gives data. The zero value is a
+// success with T's zero value.
+type Result[T any] struct {
+	data T
+	err  *Error
+}
+
+// Of makes the envelope of a value or an error; any error goes through [From].
+func Of[T any](data T, err error) Result[T] {
+	if err != nil {
+		return Fail[T](err)
+	}
+	return Result[T]{data: data}
+}
+
+// OK makes a success.
+func OK[T any](data T) Result[T] { return Result[T]{data: data} }
+
+// Fail makes a failure out of a non-nil error.
+func Fail[T any](err error) Result[T] { return Result[T]{err: From(err)} }
+
+// Get gives the data, or an *Error and T's zero value.
+func (r Result[T]) Get() (T, error) { return r.data, r.Err() }
+
+// Err gives nil or an *Error.
+func (r Result[T]) Err() error {
+	if r.err == nil {
+		return nil
+	}
+	return r.err
+}
+
+// MarshalJSON gives {"success":true,"data":…} or the failure's envelope.
+func (r Result[T]) MarshalJSON() ([]byte, error) {
+	if r.err != nil {
+		return json.Marshal(failure(r.err))
+	}
+	return json.Marshal(struct {
+		Success bool `json:"success"`
+		Data    T    `json:"data"`
+	}{true, r.data})
+}
+
+// Status is the envelope of a method that gives no data. The zero value is a
+// success.
+type Status struct {
+	// Duplicate tells that the record's requestId was recorded before, so that
+	// this call counted nothing. It is a success.
+	Duplicate bool `json:"-"`
+
+	err *Error
+}
+
+// StatusOf makes the envelope of an error or, for nil, of a success.
+func StatusOf(err error) Status { return Status{err: From(err)} }
+
+// Err gives nil or an *Error.
+func (s Status) Err() error {
+	if s.err == nil {
+		return nil
+	}
+	return s.err
+}
+
+// MarshalJSON gives {"success":true} or the failure's envelope.
+func (s Status) MarshalJSON() ([]byte, error) {
+	if s.err != nil {
+		return json.Marshal(failure(s.err))
+	}
+	return json.Marshal(struct {
+		Success bool `json:"success"`
+	}{true})
+}
+
+func failure(e *Error) any {
+	return struct {
+		Success bool           `json:"success"`
+		Error   string         `json:"error"`
+		Code    Code           `json:"code"`
+		Details map[string]any `json:"details,omitempty"`
+	}{false, e.Message, e.Code, e.Details}
+}

@@ -1,0 +1,90 @@
+package usage
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/internal/dbtype"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// RecordUsage writes one record and returns when it is committed. Wrong input is
+// InvalidQuery and an unknown key RecordNotFound; both name the field, and
+// nothing is written. A RequestID that was recorded before is a success with
+// Duplicate set. A caller who cancels before the write starts gets Cancelled;
+// after that the call waits for the commit, at most OpTimeout, and details of a
+// failure say with outcomeUnknown if it may have happened.
+func (r *Repo) RecordUsage(ctx context.Context, rec Record) result.Status {
+	if err := checkAccountType(rec.AccountType); err != nil {
+		return result.StatusOf(err)
+	}
+	return r.record(ctx, rec)
+}
+
+// RecordKeyUsage is RecordUsage for a record without an account.
+func (r *Repo) RecordKeyUsage(ctx context.Context, rec Record) result.Status {
+	return r.record(ctx, rec)
+}
+
+func (r *Repo) record(ctx context.Context, rec Record) result.Status {
+	e, err := rec.check(r.now())
+	if err != nil {
+		return result.StatusOf(err)
+	}
+	row, err := r.append(ctx, e)
+	switch {
+	case err != nil:
+		return result.StatusOf(err)
+	case !row.Known:
+		return result.StatusOf(result.New(result.RecordNotFound, "apiKeyId: no such key").With("field", "apiKeyId"))
+	}
+	r.compactor.wake()
+	return result.Status{Duplicate: !row.Written && !row.StoredBefore}
+}
+
+// append writes an entry under its own id, so that a repeat after a lost
+// acknowledgement finds it and adds nothing.
+func (r *Repo) append(ctx context.Context, e entry) (row db.UsageBatchInsertRow, err error) {
+	params := batch([]entry{e})
+	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
+		return r.months.with(ctx, c, e.Timestamp, func() error {
+			rows, err := r.queries.UsageBatchInsert(ctx, c, params)
+			if err == nil {
+				row = rows[0]
+			}
+			return err
+		})
+	})
+	return row, err
+}
+
+func batch(entries []entry) db.UsageBatchInsertParams {
+	var p db.UsageBatchInsertParams
+	for _, e := range entries {
+		p.Ids = append(p.Ids, e.id)
+		p.RequestHashes = append(p.RequestHashes, e.requestHash)
+		p.OccurredAt = append(p.OccurredAt, e.Timestamp)
+		p.APIKeyIds = append(p.APIKeyIds, e.key)
+		p.AccountIds = append(p.AccountIds, e.account)
+		p.AccountTypes = append(p.AccountTypes, e.AccountType)
+		p.Models = append(p.Models, e.Model)
+		p.Requests = append(p.Requests, e.RequestCount)
+		p.InputTokens = append(p.InputTokens, e.InputTokens)
+		p.OutputTokens = append(p.OutputTokens, e.OutputTokens)
+		p.CacheCreationTokens = append(p.CacheCreationTokens, e.CacheCreationTokens)
+		p.CacheReadTokens = append(p.CacheReadTokens, e.CacheReadTokens)
+		p.TotalTokens = append(p.TotalTokens, e.TotalTokens)
+		p.Costs = append(p.Costs, dbtype.Decimal{Decimal: e.Cost.Decimal()})
+	}
+	return p
+}
+
+// text gives an id as the envelopes show it; the nil id is no account.
+func text(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}

@@ -1,0 +1,214 @@
+package usage
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// maxCells bounds what one answer holds in memory: a cell is a bucket, a model
+// and a key or account.
+const maxCells = 200_000
+
+// GetUsageStats sums the ledger by bucket. It includes every record whose
+// RecordUsage has returned. Wrong input, and an answer of more than 10,000
+// buckets or 200,000 cells, is InvalidQuery and names the field.
+func (r *Repo) GetUsageStats(ctx context.Context, q StatsQuery) result.Result[Stats] {
+	return result.Of(r.stats(ctx, q))
+}
+
+func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
+	plan, err := q.plan()
+	if err != nil {
+		return Stats{}, err
+	}
+	var cells []db.UsageStatsByKeyRow
+	var names map[uuid.UUID]string
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		if cells, err = r.cells(ctx, c, plan); err != nil {
+			return err
+		}
+		names, err = r.names(ctx, c, q.GroupBy, cells)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Stats{}, err
+	case len(cells) > maxCells:
+		return Stats{}, result.Invalid("granularity", "the answer has more than %d cells", maxCells)
+	}
+	return assemble(plan.calendar, q.GroupBy, cells, names), nil
+}
+
+// plan is a checked query in the database's terms.
+type plan struct {
+	StatsQuery
+
+	calendar     calendar
+	key, account uuid.UUID
+}
+
+func (q StatsQuery) plan() (p plan, err error) {
+	q.StartDate, q.EndDate = q.StartDate.UTC().Truncate(time.Microsecond), q.EndDate.UTC().Truncate(time.Microsecond)
+	p = plan{StatsQuery: q}
+	if q.APIKeyID != "" {
+		if p.key, err = result.ParseID("apiKeyId", q.APIKeyID); err != nil {
+			return plan{}, err
+		}
+	}
+	if q.AccountID != "" {
+		if p.account, err = result.ParseID("accountId", q.AccountID); err != nil {
+			return plan{}, err
+		}
+	}
+	if err := q.check(); err != nil {
+		return plan{}, err
+	}
+	loc, err := time.LoadLocation(q.TimeZone)
+	if err != nil || q.TimeZone == "Local" {
+		return plan{}, result.Invalid("timeZone", "not an IANA time zone")
+	}
+	p.calendar, err = newCalendar(q.StartDate, q.EndDate, loc, q.Granularity)
+	return p, err
+}
+
+func (q StatsQuery) check() error {
+	switch {
+	case q.Granularity != Hour && q.Granularity != Day && q.Granularity != Month:
+		return result.Invalid("granularity", "must be hour, day or month")
+	case q.GroupBy != "" && q.GroupBy != ByModel && q.GroupBy != ByAccount && q.GroupBy != ByAPIKey:
+		return result.Invalid("groupBy", "must be model, account or apikey")
+	case q.StartDate.IsZero():
+		return result.Invalid("startDate", "required")
+	case q.EndDate.IsZero():
+		return result.Invalid("endDate", "required")
+	case !q.StartDate.Before(q.EndDate):
+		return result.Invalid("endDate", "must be after startDate")
+	case q.StartDate.Year() < 1 || q.EndDate.Year() > 9999:
+		return result.Invalid("endDate", "must lie before the year 10000")
+	}
+	return result.CheckText("model", q.Model, maxModel)
+}
+
+// cells reads the sums by the index that the query's narrowest id has.
+func (r *Repo) cells(ctx context.Context, c db.DBTX, p plan) ([]db.UsageStatsByKeyRow, error) {
+	params := db.UsageStatsByKeyParams{
+		Bounds: p.calendar.bounds, GroupBy: string(p.GroupBy), APIKeyID: p.key, FirstBucket: p.StartDate.Truncate(cell),
+		RangeStart: p.StartDate, RangeEnd: p.EndDate, Torn: p.calendar.torn(), Model: p.Model, RowLimit: maxCells + 1,
+	}
+	switch {
+	case p.key != uuid.Nil:
+		if p.account != uuid.Nil {
+			params.AccountID = &p.account
+		}
+		return r.queries.UsageStatsByKey(ctx, c, params)
+	case p.account != uuid.Nil:
+		rows, err := r.queries.UsageStatsByAccount(ctx, c, db.UsageStatsByAccountParams{
+			Bounds: params.Bounds, GroupBy: params.GroupBy, AccountID: p.account, FirstBucket: params.FirstBucket,
+			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
+		})
+		return converted(rows), err
+	}
+	rows, err := r.queries.UsageStatsAll(ctx, c, db.UsageStatsAllParams{
+		Bounds: params.Bounds, GroupBy: params.GroupBy, FirstBucket: params.FirstBucket,
+		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
+	})
+	return converted(rows), err
+}
+
+func converted[R db.UsageStatsByAccountRow | db.UsageStatsAllRow](rows []R) []db.UsageStatsByKeyRow {
+	out := make([]db.UsageStatsByKeyRow, len(rows))
+	for i, row := range rows {
+		out[i] = db.UsageStatsByKeyRow(row)
+	}
+	return out
+}
+
+// names looks up the names of the keys in the answer.
+func (r *Repo) names(ctx context.Context, c db.DBTX, by GroupBy, cells []db.UsageStatsByKeyRow) (map[uuid.UUID]string, error) {
+	if by != ByAPIKey {
+		return nil, nil
+	}
+	names := make(map[uuid.UUID]string)
+	for _, cell := range cells {
+		names[cell.GroupID] = ""
+	}
+	ids := make([]uuid.UUID, 0, len(names))
+	for id := range names {
+		ids = append(ids, id)
+	}
+	rows, err := r.queries.APIKeyNames(ctx, c, ids)
+	for _, row := range rows {
+		names[row.ID] = row.Name
+	}
+	return names, err
+}
+
+// assemble puts the cells into their buckets.
+func assemble(c calendar, by GroupBy, cells []db.UsageStatsByKeyRow, names map[uuid.UUID]string) Stats {
+	s := Stats{Stats: make([]Bucket, len(c.labels))}
+	for i, label := range c.labels {
+		s.Stats[i] = newBucket(label, by)
+	}
+	var all Figures
+	for _, row := range cells {
+		f := figures(row)
+		b := &s.Stats[c.label[row.Slot-1]]
+		b.add(f)
+		all.add(f)
+		merge(b.Models, row.Model, f)
+		switch by {
+		case ByAccount:
+			merge(b.Accounts, text(row.GroupID), f)
+		case ByAPIKey:
+			f.Name = names[row.GroupID]
+			merge(b.APIKeys, text(row.GroupID), f)
+		}
+	}
+	s.Summary = Summary{
+		TotalRequests: all.Requests, TotalTokens: all.TotalTokens, TotalCost: all.Cost,
+		AverageCostPerToken: average(all.Cost, all.TotalTokens),
+	}
+	return s
+}
+
+func newBucket(label string, by GroupBy) Bucket {
+	b := Bucket{Date: label, Models: map[string]Figures{}}
+	switch by {
+	case ByAccount:
+		b.Accounts = map[string]Figures{}
+	case ByAPIKey:
+		b.APIKeys = map[string]Figures{}
+	}
+	return b
+}
+
+func figures(row db.UsageStatsByKeyRow) Figures {
+	return Figures{
+		Requests: row.Requests, InputTokens: row.InputTokens, OutputTokens: row.OutputTokens,
+		CacheCreationTokens: row.CacheCreationTokens, CacheReadTokens: row.CacheReadTokens,
+		TotalTokens: row.TotalTokens, Cost: result.NewMoney(row.Cost.Decimal),
+	}
+}
+
+func merge(into map[string]Figures, id string, f Figures) {
+	sum := into[id]
+	sum.add(f)
+	sum.Name = f.Name
+	into[id] = sum
+}
+
+// average divides exactly and rounds half-even once.
+func average(cost result.Money, tokens int64) result.Money {
+	if tokens == 0 {
+		return result.Money{}
+	}
+	// Twelve decimals over at most 19 digits come no closer to a half than
+	// 5·10⁻³², so 40 digits decide it.
+	return result.NewMoney(cost.Decimal().DivRound(decimal.NewFromInt(tokens), 40))
+}

@@ -1,0 +1,145 @@
+package strategy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// Postgres is the primary as the repos see it. Each call takes one connection
+// for as long as it needs, within the caller's deadline or OpTimeout.
+type Postgres struct {
+	// Pool is where connections come from.
+	Pool *pgxpool.Pool
+	// Retry decides about failed calls; the zero value never repeats.
+	Retry RetryPolicy
+	// OpTimeout bounds a call whose context has no deadline, all its retries
+	// together, and a commit that the caller no longer waits for.
+	OpTimeout time.Duration
+}
+
+// Retrying gives the same primary with at most n retries.
+func (p *Postgres) Retrying(n int) *Postgres {
+	c := *p
+	c.Retry.MaxRetries = n
+	return &c
+}
+
+// Read runs f, which must only read, and repeats it where that may help.
+func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
+	return p.Retry.Do(ctx, func() error {
+		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
+	}, always)
+}
+
+// Snapshot is Read for several queries that must see one state of the database.
+func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return p.Retry.Do(ctx, func() error {
+		return p.with(ctx, func(c *pgxpool.Conn) error {
+			return pgx.BeginTxFunc(ctx, c, opts, func(tx pgx.Tx) error { return f(ctx, tx) })
+		})
+	}, always)
+}
+
+// Write runs f in one transaction. It is repeated only after a failure that has
+// changed nothing; a commit whose outcome is unknown is an error with
+// details.outcomeUnknown.
+func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
+	committing := false
+	err := p.Retry.Do(ctx, func() error {
+		return p.with(ctx, func(c *pgxpool.Conn) error {
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+				err := f(ctx, tx)
+				committing = err == nil
+				return err
+			})
+		})
+	}, func(err error) bool { return !committing || changedNothing(err) })
+	if committing {
+		return tellOutcome(err)
+	}
+	return err
+}
+
+// Append runs f, one statement that does no harm when it runs twice. A caller
+// who cancels before it starts gets Cancelled and nothing is written; after
+// that the call waits for the commit, at most OpTimeout, and tells the truth.
+func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
+	err := p.Retry.Do(ctx, func() error {
+		return p.with(ctx, func(c *pgxpool.Conn) error {
+			running, stop := context.WithTimeout(context.WithoutCancel(ctx), p.OpTimeout)
+			defer stop()
+			return f(running, c)
+		})
+	}, always)
+	return tellOutcome(err)
+}
+
+func always(error) bool { return true }
+
+func (p *Postgres) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, p.OpTimeout)
+}
+
+func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error {
+	conn, err := p.Pool.Acquire(ctx)
+	if err != nil {
+		return notAcquired{p.acquireError(ctx, err)}
+	}
+	defer conn.Release()
+	return f(conn)
+}
+
+// acquireError tells a full pool from a server that does not answer: both show
+// as a passed deadline.
+func (p *Postgres) acquireError(ctx context.Context, err error) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	stat := p.Pool.Stat()
+	if stat.AcquiredConns() >= stat.MaxConns() {
+		return result.PoolExhausted
+	}
+	return result.ConnectionTimeout
+}
+
+// notAcquired marks a failure before anything was sent.
+type notAcquired struct{ error }
+
+// Unwrap gives what went wrong.
+func (e notAcquired) Unwrap() error { return e.error }
+
+// changedNothing holds for failures that the server itself reported (it has
+// rolled back), and for those before anything reached it.
+func changedNothing(err error) bool {
+	var pg *pgconn.PgError
+	var never notAcquired
+	return errors.As(err, &pg) || errors.As(err, &never) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
+}
+
+// tellOutcome marks an error after which the write may have happened.
+func tellOutcome(err error) error {
+	if err == nil || changedNothing(err) {
+		return err
+	}
+	return result.From(err).With("outcomeUnknown", true)
+}
