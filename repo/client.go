@@ -41,8 +41,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
-		c.release(ctx)
-		return nil, err
+		return nil, errors.Join(err, c.release(ctx))
 	}
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Logger: cfg.Logger})

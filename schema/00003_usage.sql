@@ -95,7 +95,9 @@ BEGIN
     IF to_regclass(part) IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('relaystore.usage_ensure_month', 0));
+    -- One at a time. A table lock, not an advisory one: taking it makes this
+    -- session see the partition that another one has just made.
+    LOCK TABLE ONLY usage_records IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(part) IS NOT NULL THEN
         RETURN;
     END IF;

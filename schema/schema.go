@@ -5,9 +5,9 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,7 +45,7 @@ func Open(url string) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.New("the database URL cannot be parsed") // the cause may hold the password
 	}
-	cfg.RuntimeParams["lock_timeout"] = fmt.Sprint(lockTimeout.Milliseconds())
+	cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(lockTimeout.Milliseconds(), 10)
 	cfg.RuntimeParams["application_name"] = "relaystore migrate"
 	db := stdlib.OpenDB(*cfg)
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockProbeSeconds, lockProbes))

@@ -103,7 +103,7 @@ func (p *Postgres) bounded(ctx context.Context) (context.Context, context.Cancel
 func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error {
 	conn, err := p.Pool.Acquire(ctx)
 	if err != nil {
-		return notAcquired{p.acquireError(ctx, err)}
+		return notAcquiredError{p.acquireError(ctx, err)}
 	}
 	defer conn.Release()
 	return f(conn)
@@ -122,17 +122,17 @@ func (p *Postgres) acquireError(ctx context.Context, err error) error {
 	return result.ConnectionTimeout
 }
 
-// notAcquired marks a failure before anything was sent.
-type notAcquired struct{ error }
+// notAcquiredError marks a failure before anything was sent.
+type notAcquiredError struct{ error }
 
 // Unwrap gives what went wrong.
-func (e notAcquired) Unwrap() error { return e.error }
+func (e notAcquiredError) Unwrap() error { return e.error }
 
 // changedNothing holds for failures that the server itself reported (it has
 // rolled back), and for those before anything reached it.
 func changedNothing(err error) bool {
 	var pg *pgconn.PgError
-	var never notAcquired
+	var never notAcquiredError
 	return errors.As(err, &pg) || errors.As(err, &never) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
 }
 

@@ -1,0 +1,8 @@
+// Command relaystore runs and inspects a relaystore. See `relaystore help`.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
