@@ -132,7 +132,7 @@ var (
 func template(t testing.TB) string {
 	t.Helper()
 	templateOnce.Do(func() { templateName = makeTemplate(t) })
-	require.NotEmpty(t, templateName)
+	require.NotEmpty(t, templateName, "the template could not be made; the first failure says why")
 	return templateName
 }
 

@@ -39,7 +39,7 @@ func (r *Repo) ValidatePlaintext(ctx context.Context, plaintext string) result.R
 	}
 	native, legacy := r.bothHashes(plaintext)
 	v, err := r.validate(ctx, native)
-	if legacy == nil || !errors.Is(err, result.RecordNotFound) {
+	if legacy == nil || !errors.Is(err, pgx.ErrNoRows) {
 		return result.Of(v, err)
 	}
 	v, err = r.validate(ctx, legacy)
