@@ -116,22 +116,26 @@ func (c *Cache) reconnect(ctx context.Context, opt rueidis.ClientOption) {
 
 func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:      breakerPause,
-		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateOpen:
+		Timeout:     breakerPause,
+		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errGone) },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed: // not again after each trial
 				c.opts.Logger.Warn("relaystore: Redis does not answer, going on without a cache until it does")
-			case gobreaker.StateClosed:
+			case to == gobreaker.StateClosed:
 				c.opts.Logger.Info("relaystore: Redis answers again, the cache is on")
 			}
 		},
 	})
 }
 
-// errOff means that Redis was not asked.
-var errOff = errors.New("the cache is off")
+var (
+	// errOff means that Redis was not asked.
+	errOff = errors.New("the cache is off")
+	// errGone means that the caller did not wait, which says nothing about Redis.
+	errGone = errors.New("the caller is gone")
+)
 
 // try runs f against Redis behind the breaker, within opTimeout.
 func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
@@ -140,9 +144,13 @@ func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		return errOff
 	}
 	_, err := c.breaker.Execute(func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(ctx, opTimeout)
+		bounded, cancel := context.WithTimeout(ctx, opTimeout)
 		defer cancel()
-		return struct{}{}, f(ctx, *client)
+		err := f(bounded, *client)
+		if err != nil && ctx.Err() != nil {
+			err = errGone
+		}
+		return struct{}{}, err
 	})
 	return err
 }

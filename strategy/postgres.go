@@ -59,8 +59,9 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
-	committing := false
+	var committing bool
 	err := p.Retry.Do(ctx, func() error {
+		committing = false
 		return p.with(ctx, func(c *pgxpool.Conn) error {
 			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 				err := f(ctx, tx)
@@ -69,8 +70,8 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 			})
 		})
 	}, func(err error) bool { return !committing || changedNothing(err) })
-	if committing {
-		return tellOutcome(err)
+	if err != nil && committing && !changedNothing(err) {
+		return outcomeUnknown(err)
 	}
 	return err
 }
@@ -81,14 +82,20 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
+	unknown := false
 	err := p.Retry.Do(ctx, func() error {
-		return p.with(ctx, func(c *pgxpool.Conn) error {
+		err := p.with(ctx, func(c *pgxpool.Conn) error {
 			running, stop := context.WithTimeout(context.WithoutCancel(ctx), p.OpTimeout)
 			defer stop()
 			return f(running, c)
 		})
+		unknown = unknown || err != nil && !changedNothing(err)
+		return err
 	}, always)
-	return tellOutcome(err)
+	if err != nil && unknown {
+		return outcomeUnknown(err)
+	}
+	return err
 }
 
 func always(error) bool { return true }
@@ -129,17 +136,20 @@ type notAcquiredError struct{ error }
 func (e notAcquiredError) Unwrap() error { return e.error }
 
 // changedNothing holds for failures that the server itself reported (it has
-// rolled back), and for those before anything reached it.
+// rolled back), and for those before anything reached it. A report that the
+// connection is lost is none: a pooler gives it in the server's place (08P01,
+// "server conn crashed").
 func changedNothing(err error) bool {
 	var pg *pgconn.PgError
 	var never notAcquiredError
-	return errors.As(err, &pg) || errors.As(err, &never) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
+	switch {
+	case errors.As(err, &never):
+		return true
+	case errors.As(err, &pg):
+		return result.From(err).Code != result.ConnectionFailed
+	}
+	return errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
 }
 
-// tellOutcome marks an error after which the write may have happened.
-func tellOutcome(err error) error {
-	if err == nil || changedNothing(err) {
-		return err
-	}
-	return result.From(err).With("outcomeUnknown", true)
-}
+// outcomeUnknown marks an error after which the write may have happened.
+func outcomeUnknown(err error) error { return result.From(err).With("outcomeUnknown", true) }

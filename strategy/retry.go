@@ -50,7 +50,7 @@ func (p RetryPolicy) Do(ctx context.Context, f func() error, again func(error) b
 // delays draws uniformly from [0, 2·interval], so half the base gives full jitter.
 func (p RetryPolicy) delays() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = p.BaseDelay / 2
+	b.InitialInterval = min(p.BaseDelay, p.MaxDelay) / 2
 	b.MaxInterval = p.MaxDelay / 2
 	b.RandomizationFactor = 1
 	b.Multiplier = 2

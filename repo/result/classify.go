@@ -65,9 +65,6 @@ func From(err error) *Error {
 	if errors.As(err, &pg) {
 		return fromSQLState(pg, err)
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return of(RecordNotFound, err)
-	}
 	return of(fromType(err), err)
 }
 
@@ -96,6 +93,10 @@ func fromType(err error) Code {
 	var connect *pgconn.ConnectError
 	var redis *rueidis.RedisError
 	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return RecordNotFound
+	case errors.Is(err, pgx.ErrTxClosed), errors.Is(err, pgx.ErrTxCommitRollback):
+		return TransactionClosed
 	case errors.Is(err, context.Canceled):
 		return Cancelled
 	case rueidis.IsRedisNil(err):

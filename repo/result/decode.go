@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,7 +22,7 @@ func Decode(data []byte, dst any) (unknown map[string]json.RawMessage, err error
 		return nil, err
 	}
 	fields := jsonFields(reflect.ValueOf(dst).Elem())
-	for name, raw := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) { // the same refusal each time
 		field, ok := fields[name]
 		if !ok {
 			if near := nearName(fields, name); near != "" {
@@ -27,7 +30,7 @@ func Decode(data []byte, dst any) (unknown map[string]json.RawMessage, err error
 			}
 			continue
 		}
-		if err := decodeMember(name, raw, field); err != nil {
+		if err := decodeMember(name, members[name], field); err != nil {
 			return nil, err
 		}
 		delete(members, name)
@@ -41,8 +44,8 @@ func DecodeStrict(data []byte, dst any) error {
 	if err != nil {
 		return err
 	}
-	for name := range unknown {
-		return Invalid(name, "unknown field")
+	if len(unknown) > 0 {
+		return Invalid(slices.Min(slices.Collect(maps.Keys(unknown))), "unknown field")
 	}
 	return nil
 }
@@ -54,30 +57,45 @@ func objectMembers(data []byte) (map[string]json.RawMessage, error) {
 	}
 	members := make(map[string]json.RawMessage)
 	for dec.More() {
+		start := dec.InputOffset()
 		name, err := dec.Token()
 		if err != nil {
 			return nil, New(InvalidQuery, "the input is not valid JSON")
 		}
 		key, _ := name.(string)
+		if !validUnicode(data[start:dec.InputOffset()]) { // key has U+FFFD in its place
+			return nil, New(InvalidQuery, "a member's name is not valid Unicode")
+		}
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
 			return nil, Invalid(key, "not valid JSON")
+		}
+		if !validUnicode(raw) {
+			return nil, Invalid(key, "not valid Unicode")
 		}
 		if _, twice := members[key]; twice {
 			return nil, Invalid(key, "given twice")
 		}
 		members[key] = raw
 	}
-	if _, err := dec.Token(); err != nil || dec.More() {
+	if !ends(dec) {
 		return nil, New(InvalidQuery, "the input is not valid JSON")
 	}
 	return members, nil
 }
 
-func decodeMember(name string, raw json.RawMessage, field reflect.Value) error {
-	if !utf8.Valid(raw) || loneSurrogate(raw) {
-		return Invalid(name, "not valid Unicode")
+// ends takes the last brace; nothing may follow. More does not see a further one.
+func ends(dec *json.Decoder) bool {
+	if _, err := dec.Token(); err != nil {
+		return false
 	}
+	_, err := dec.Token()
+	return errors.Is(err, io.EOF)
+}
+
+func validUnicode(raw []byte) bool { return utf8.Valid(raw) && !loneSurrogate(raw) }
+
+func decodeMember(name string, raw json.RawMessage, field reflect.Value) error {
 	err := json.Unmarshal(raw, field.Addr().Interface())
 	var own *Error
 	var kind *json.UnmarshalTypeError

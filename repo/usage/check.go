@@ -28,12 +28,12 @@ type entry struct {
 	key, account    uuid.UUID
 }
 
-// check refuses a bad record, naming the field, and gives a good one its id and
-// its time.
-func (r Record) check(now time.Time) (entry, error) {
+// check refuses a bad record, naming the field (the key's as the caller knows
+// it), and gives a good one its id and its time.
+func (r Record) check(keyField string, now time.Time) (entry, error) {
 	e := entry{Record: r}
 	var err error
-	if e.key, err = result.ParseID("apiKeyId", r.APIKeyID); err != nil {
+	if e.key, err = result.ParseID(keyField, r.APIKeyID); err != nil {
 		return entry{}, err
 	}
 	if r.AccountID != "" {

@@ -20,16 +20,17 @@ func (r *Repo) RecordUsage(ctx context.Context, rec Record) result.Status {
 	if err := checkAccountType(rec.AccountType); err != nil {
 		return result.StatusOf(err)
 	}
-	return r.record(ctx, rec)
+	return r.record(ctx, "apiKeyId", rec)
 }
 
-// RecordKeyUsage is RecordUsage for a record without an account.
+// RecordKeyUsage is RecordUsage for a record without an account; a refused key
+// is named keyId, as the contract's recordApiKeyUsage calls it.
 func (r *Repo) RecordKeyUsage(ctx context.Context, rec Record) result.Status {
-	return r.record(ctx, rec)
+	return r.record(ctx, "keyId", rec)
 }
 
-func (r *Repo) record(ctx context.Context, rec Record) result.Status {
-	e, err := rec.check(r.now())
+func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.Status {
+	e, err := rec.check(keyField, r.now())
 	if err != nil {
 		return result.StatusOf(err)
 	}
@@ -38,7 +39,7 @@ func (r *Repo) record(ctx context.Context, rec Record) result.Status {
 	case err != nil:
 		return result.StatusOf(err)
 	case !row.Known:
-		return result.StatusOf(result.New(result.RecordNotFound, "apiKeyId: no such key").With("field", "apiKeyId"))
+		return result.StatusOf(result.New(result.RecordNotFound, "%s: no such key", keyField).With("field", keyField))
 	}
 	r.compactor.wake()
 	return result.Status{Duplicate: !row.Written && !row.StoredBefore}
@@ -47,17 +48,29 @@ func (r *Repo) record(ctx context.Context, rec Record) result.Status {
 // append writes an entry under its own id, so that a repeat after a lost
 // acknowledgement finds it and adds nothing.
 func (r *Repo) append(ctx context.Context, e entry) (row db.UsageBatchInsertRow, err error) {
-	params := batch([]entry{e})
+	params, repeat := batch([]entry{e}), false
 	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
-		return r.months.with(ctx, c, e.Timestamp, func() error {
-			rows, err := r.queries.UsageBatchInsert(ctx, c, params)
-			if err == nil {
-				row = rows[0]
-			}
+		defer func() { repeat = true }()
+		return r.months.with(ctx, c, e.Timestamp, func() (err error) {
+			row, err = r.insert(ctx, c, params, repeat)
 			return err
 		})
 	})
 	return row, err
+}
+
+// insert writes a batch of one. Where a repeat waited for its first try to
+// commit, its snapshot is older than that and shows somebody else's record: a
+// second look tells.
+func (r *Repo) insert(ctx context.Context, c db.DBTX, params db.UsageBatchInsertParams, repeat bool) (db.UsageBatchInsertRow, error) {
+	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
+	if err == nil && repeat && !rows[0].Written {
+		rows, err = r.queries.UsageBatchInsert(ctx, c, params)
+	}
+	if err != nil {
+		return db.UsageBatchInsertRow{}, err
+	}
+	return rows[0], nil
 }
 
 func batch(entries []entry) db.UsageBatchInsertParams {

@@ -89,7 +89,9 @@ func (q StatsQuery) check() error {
 		return result.Invalid("endDate", "required")
 	case !q.StartDate.Before(q.EndDate):
 		return result.Invalid("endDate", "must be after startDate")
-	case q.StartDate.Year() < 1 || q.EndDate.Year() > 9999:
+	case q.StartDate.Year() < 1:
+		return result.Invalid("startDate", "must not lie before the year 1")
+	case q.EndDate.Year() > 9999:
 		return result.Invalid("endDate", "must lie before the year 10000")
 	}
 	return result.CheckText("model", q.Model, maxModel)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `relaystore stores what an API relay has to remember, in PostgreSQL and Redis.
+
+Exit codes:
+  0    success
+  1    failure
+  2    wrong usage: unknown command, flag or argument
+  3    the database is not migrated
+  130  interrupted
+relaystore dev exits with the code of the command that it runs.`
+
+// run executes one command and returns the exit code. The first SIGINT or
+// SIGTERM cancels the command's context, the second one kills.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root := newRootCmd()
+	began := watchBegin(root)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(stderr, "relaystore:", oneLine(err))
+	}
+	return exitCode(ctx, err, *began)
+}
+
+func newRootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "relaystore",
+		Short:         "Storage for an API relay",
+		Long:          rootHelp,
+		Args:          cobra.NoArgs, // a word that is no subcommand
+		RunE:          showHelp,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newDemoCmd(), newDevCmd(), newMigrateCmd(), newReplayCmd(), newVersionCmd())
+	return root
+}
+
+// watchBegin tells whether a command's RunE began: until then, an error is
+// cobra's about arguments, whose errors have no types. It also makes commands
+// with subcommands refuse unknown ones.
+func watchBegin(root *cobra.Command) *bool {
+	began := new(bool)
+	var watch func(*cobra.Command)
+	watch = func(c *cobra.Command) {
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args, c.RunE = cobra.NoArgs, showHelp
+		}
+		if inner := c.RunE; inner != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				*began = true
+				return inner(c, args)
+			}
+		}
+		for _, sub := range c.Commands() {
+			watch(sub)
+		}
+	}
+	watch(root)
+	return began
+}
+
+func showHelp(c *cobra.Command, _ []string) error { return c.Help() }
+
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", " | ")), " ")
+}
