@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"time"
+	_ "time/tzdata" // any IANA zone, also in an image without zone files
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
