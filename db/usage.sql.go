@@ -180,7 +180,9 @@ WITH taken AS (
         sum(r.requests), sum(r.input_tokens), sum(r.output_tokens),
         sum(r.cache_creation_tokens), sum(r.cache_read_tokens), sum(r.total_tokens), sum(r.cost)
     FROM taken t
-    JOIN usage_records r ON r.batch_id = t.batch_id AND r.occurred_at BETWEEN t.first_at AND t.last_at
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records s WHERE s.batch_id = t.batch_id AND s.occurred_at BETWEEN t.first_at AND t.last_at
+        OFFSET 0) AS r
     GROUP BY 1, 2, 3, 4
     ORDER BY 1, 3, 2, 4
     ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
@@ -211,7 +213,9 @@ SELECT count(*) FROM taken
 //	        sum(r.requests), sum(r.input_tokens), sum(r.output_tokens),
 //	        sum(r.cache_creation_tokens), sum(r.cache_read_tokens), sum(r.total_tokens), sum(r.cost)
 //	    FROM taken t
-//	    JOIN usage_records r ON r.batch_id = t.batch_id AND r.occurred_at BETWEEN t.first_at AND t.last_at
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records s WHERE s.batch_id = t.batch_id AND s.occurred_at BETWEEN t.first_at AND t.last_at
+//	        OFFSET 0) AS r
 //	    GROUP BY 1, 2, 3, 4
 //	    ORDER BY 1, 3, 2, 4
 //	    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
@@ -288,14 +292,21 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending_records p
-    WHERE p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
+    FROM usage_pending b
+    CROSS JOIN LATERAL (
+        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+        OFFSET 0) AS p
+    WHERE b.last_at >= $6 AND b.first_at < $4
+        AND p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($5::timestamptz[]) AS t(cell)
-    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-    WHERE r.occurred_at >= $6 AND r.occurred_at < $4
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
+        OFFSET 0) AS r
 ) AS c
 WHERE ($7::text = '' OR c.model = $7::text)
 GROUP BY 1, 2, 3
@@ -349,14 +360,21 @@ type UsageStatsAllRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending_records p
-//	    WHERE p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
+//	    FROM usage_pending b
+//	    CROSS JOIN LATERAL (
+//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+//	        OFFSET 0) AS p
+//	    WHERE b.last_at >= $6 AND b.first_at < $4
+//	        AND p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($5::timestamptz[]) AS t(cell)
-//	    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-//	    WHERE r.occurred_at >= $6 AND r.occurred_at < $4
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+//	        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
+//	        OFFSET 0) AS r
 //	) AS c
 //	WHERE ($7::text = '' OR c.model = $7::text)
 //	GROUP BY 1, 2, 3
@@ -422,14 +440,21 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending_records p
-    WHERE p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    FROM usage_pending b
+    CROSS JOIN LATERAL (
+        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+        OFFSET 0) AS p
+    WHERE b.last_at >= $7 AND b.first_at < $5
+        AND p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($6::timestamptz[]) AS t(cell)
-    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-    WHERE r.account_id = $3 AND r.occurred_at >= $7 AND r.occurred_at < $5
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        OFFSET 0) AS r
 ) AS c
 WHERE ($8::text = '' OR c.model = $8::text)
 GROUP BY 1, 2, 3
@@ -484,14 +509,21 @@ type UsageStatsByAccountRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending_records p
-//	    WHERE p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    FROM usage_pending b
+//	    CROSS JOIN LATERAL (
+//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+//	        OFFSET 0) AS p
+//	    WHERE b.last_at >= $7 AND b.first_at < $5
+//	        AND p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($6::timestamptz[]) AS t(cell)
-//	    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-//	    WHERE r.account_id = $3 AND r.occurred_at >= $7 AND r.occurred_at < $5
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+//	        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        OFFSET 0) AS r
 //	) AS c
 //	WHERE ($8::text = '' OR c.model = $8::text)
 //	GROUP BY 1, 2, 3
@@ -558,14 +590,21 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending_records p
-    WHERE p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    FROM usage_pending b
+    CROSS JOIN LATERAL (
+        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+        OFFSET 0) AS p
+    WHERE b.last_at >= $7 AND b.first_at < $5
+        AND p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($6::timestamptz[]) AS t(cell)
-    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-    WHERE r.api_key_id = $3 AND r.occurred_at >= $7 AND r.occurred_at < $5
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        OFFSET 0) AS r
 ) AS c
 WHERE ($8::uuid IS NULL OR c.account_id = $8::uuid) AND ($9::text = '' OR c.model = $9::text)
 GROUP BY 1, 2, 3
@@ -600,7 +639,9 @@ type UsageStatsByKeyRow struct {
 
 // Sums per interval between bounds, model and (by group_by) key or account.
 // Whole 15-minute cells come from the rollups plus pending batches, cells that a
-// bound cuts (torn) from the records; one statement, so one snapshot.
+// bound cuts (torn) from the records; one statement, so one snapshot. OFFSET 0
+// lets the planner read records only by the batch or the cell: else it may read
+// those of the whole range (with 500 batches pending 540,000, 90 ms).
 // One key: primary key of usage_rollups. At most row_limit rows.
 //
 //	SELECT
@@ -623,14 +664,21 @@ type UsageStatsByKeyRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending_records p
-//	    WHERE p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    FROM usage_pending b
+//	    CROSS JOIN LATERAL (
+//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
+//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+//	        OFFSET 0) AS p
+//	    WHERE b.last_at >= $7 AND b.first_at < $5
+//	        AND p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($6::timestamptz[]) AS t(cell)
-//	    JOIN usage_records r ON r.occurred_at >= t.cell AND r.occurred_at < t.cell + interval '15 minutes'
-//	    WHERE r.api_key_id = $3 AND r.occurred_at >= $7 AND r.occurred_at < $5
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+//	        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        OFFSET 0) AS r
 //	) AS c
 //	WHERE ($8::uuid IS NULL OR c.account_id = $8::uuid) AND ($9::text = '' OR c.model = $9::text)
 //	GROUP BY 1, 2, 3

@@ -1,0 +1,65 @@
+package usage_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/internal/testdb"
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/usage"
+)
+
+// What two requests used and cost, by the days of Shanghai. The second call with
+// the first one's requestId counts nothing.
+func Example() {
+	ctx := context.Background()
+	url, drop := testdb.ForExample() // elsewhere: repo.ConfigFromEnv
+	defer drop()
+	client, err := repo.Open(ctx, repo.Config{DatabaseURL: url})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer client.Close(ctx) //nolint:errcheck // an example
+
+	key, err := client.APIKeys.CreateAPIKey(ctx, apikeys.KeyData{Name: "alice"}).Get()
+	if err != nil {
+		log.Panic(err)
+	}
+	record := usage.Record{
+		APIKeyID: key.ID, AccountType: "claude", Model: "claude-sonnet-4", RequestCount: 1,
+		InputTokens: 1200, OutputTokens: 300, TotalTokens: 1500, Cost: result.MustMoney("0.0081"),
+		Timestamp: time.Date(2025, 9, 16, 15, 30, 0, 0, time.UTC), RequestID: "req-1",
+	}
+	first := client.Usage.RecordUsage(ctx, record)
+	again := client.Usage.RecordUsage(ctx, record)
+	fmt.Println(first.Err(), first.Duplicate, again.Err(), again.Duplicate)
+	record.RequestID, record.Timestamp = "req-2", record.Timestamp.Add(time.Hour)
+	fmt.Println(client.Usage.RecordUsage(ctx, record).Err())
+
+	stats, err := client.Usage.GetUsageStats(ctx, usage.StatsQuery{
+		APIKeyID: key.ID, Granularity: usage.Day, TimeZone: "Asia/Shanghai",
+		StartDate: time.Date(2025, 9, 15, 16, 0, 0, 0, time.UTC), EndDate: time.Date(2025, 9, 17, 16, 0, 0, 0, time.UTC),
+	}).Get()
+	if err != nil {
+		log.Panic(err)
+	}
+	for _, day := range stats.Stats {
+		fmt.Println(day.Date, day.Requests, day.TotalTokens, day.Cost)
+	}
+	summary, err := json.Marshal(stats.Summary)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(string(summary))
+	// Output:
+	// <nil> false <nil> true
+	// <nil>
+	// 2025-09-16 1 1500 0.0081
+	// 2025-09-17 1 1500 0.0081
+	// {"totalRequests":2,"totalTokens":3000,"totalCost":0.0162,"averageCostPerToken":0.0000054}
+}
