@@ -292,36 +292,31 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending b
-    CROSS JOIN LATERAL (
-        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-        OFFSET 0) AS p
-    WHERE b.last_at >= $6 AND b.first_at < $4
-        AND p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
+    FROM usage_pending_records p
+    WHERE p.last_at >= $3 AND p.first_at < $4
+        AND p.occurred_at >= $3 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($5::timestamptz[]) AS t(cell)
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
+        WHERE q.occurred_at >= greatest(t.cell, $3) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
         OFFSET 0) AS r
 ) AS c
-WHERE ($7::text = '' OR c.model = $7::text)
+WHERE ($6::text = '' OR c.model = $6::text)
 GROUP BY 1, 2, 3
-LIMIT $8
+LIMIT $7
 `
 
 type UsageStatsAllParams struct {
-	Bounds      []time.Time
-	GroupBy     string
-	FirstBucket time.Time
-	RangeEnd    time.Time
-	Torn        []time.Time
-	RangeStart  time.Time
-	Model       string
-	RowLimit    int32
+	Bounds     []time.Time
+	GroupBy    string
+	RangeStart time.Time
+	RangeEnd   time.Time
+	Torn       []time.Time
+	Model      string
+	RowLimit   int32
 }
 
 type UsageStatsAllRow struct {
@@ -360,33 +355,28 @@ type UsageStatsAllRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending b
-//	    CROSS JOIN LATERAL (
-//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-//	        OFFSET 0) AS p
-//	    WHERE b.last_at >= $6 AND b.first_at < $4
-//	        AND p.occurred_at >= $6 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
+//	    FROM usage_pending_records p
+//	    WHERE p.last_at >= $3 AND p.first_at < $4
+//	        AND p.occurred_at >= $3 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($5::timestamptz[]) AS t(cell)
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
+//	        WHERE q.occurred_at >= greatest(t.cell, $3) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
 //	        OFFSET 0) AS r
 //	) AS c
-//	WHERE ($7::text = '' OR c.model = $7::text)
+//	WHERE ($6::text = '' OR c.model = $6::text)
 //	GROUP BY 1, 2, 3
-//	LIMIT $8
+//	LIMIT $7
 func (q *Queries) UsageStatsAll(ctx context.Context, db DBTX, arg UsageStatsAllParams) ([]UsageStatsAllRow, error) {
 	rows, err := db.Query(ctx, usageStatsAll,
 		arg.Bounds,
 		arg.GroupBy,
-		arg.FirstBucket,
+		arg.RangeStart,
 		arg.RangeEnd,
 		arg.Torn,
-		arg.RangeStart,
 		arg.Model,
 		arg.RowLimit,
 	)
@@ -440,37 +430,32 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending b
-    CROSS JOIN LATERAL (
-        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-        OFFSET 0) AS p
-    WHERE b.last_at >= $7 AND b.first_at < $5
-        AND p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    FROM usage_pending_records p
+    WHERE p.last_at >= $4 AND p.first_at < $5
+        AND p.account_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($6::timestamptz[]) AS t(cell)
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
         OFFSET 0) AS r
 ) AS c
-WHERE ($8::text = '' OR c.model = $8::text)
+WHERE ($7::text = '' OR c.model = $7::text)
 GROUP BY 1, 2, 3
-LIMIT $9
+LIMIT $8
 `
 
 type UsageStatsByAccountParams struct {
-	Bounds      []time.Time
-	GroupBy     string
-	AccountID   uuid.UUID
-	FirstBucket time.Time
-	RangeEnd    time.Time
-	Torn        []time.Time
-	RangeStart  time.Time
-	Model       string
-	RowLimit    int32
+	Bounds     []time.Time
+	GroupBy    string
+	AccountID  uuid.UUID
+	RangeStart time.Time
+	RangeEnd   time.Time
+	Torn       []time.Time
+	Model      string
+	RowLimit   int32
 }
 
 type UsageStatsByAccountRow struct {
@@ -509,34 +494,29 @@ type UsageStatsByAccountRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending b
-//	    CROSS JOIN LATERAL (
-//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-//	        OFFSET 0) AS p
-//	    WHERE b.last_at >= $7 AND b.first_at < $5
-//	        AND p.account_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    FROM usage_pending_records p
+//	    WHERE p.last_at >= $4 AND p.first_at < $5
+//	        AND p.account_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($6::timestamptz[]) AS t(cell)
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
 //	        OFFSET 0) AS r
 //	) AS c
-//	WHERE ($8::text = '' OR c.model = $8::text)
+//	WHERE ($7::text = '' OR c.model = $7::text)
 //	GROUP BY 1, 2, 3
-//	LIMIT $9
+//	LIMIT $8
 func (q *Queries) UsageStatsByAccount(ctx context.Context, db DBTX, arg UsageStatsByAccountParams) ([]UsageStatsByAccountRow, error) {
 	rows, err := db.Query(ctx, usageStatsByAccount,
 		arg.Bounds,
 		arg.GroupBy,
 		arg.AccountID,
-		arg.FirstBucket,
+		arg.RangeStart,
 		arg.RangeEnd,
 		arg.Torn,
-		arg.RangeStart,
 		arg.Model,
 		arg.RowLimit,
 	)
@@ -590,38 +570,33 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending b
-    CROSS JOIN LATERAL (
-        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-        OFFSET 0) AS p
-    WHERE b.last_at >= $7 AND b.first_at < $5
-        AND p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    FROM usage_pending_records p
+    WHERE p.last_at >= $4 AND p.first_at < $5
+        AND p.api_key_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
     FROM unnest($6::timestamptz[]) AS t(cell)
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
         OFFSET 0) AS r
 ) AS c
-WHERE ($8::uuid IS NULL OR c.account_id = $8::uuid) AND ($9::text = '' OR c.model = $9::text)
+WHERE ($7::uuid IS NULL OR c.account_id = $7::uuid) AND ($8::text = '' OR c.model = $8::text)
 GROUP BY 1, 2, 3
-LIMIT $10
+LIMIT $9
 `
 
 type UsageStatsByKeyParams struct {
-	Bounds      []time.Time
-	GroupBy     string
-	APIKeyID    uuid.UUID
-	FirstBucket time.Time
-	RangeEnd    time.Time
-	Torn        []time.Time
-	RangeStart  time.Time
-	AccountID   *uuid.UUID
-	Model       string
-	RowLimit    int32
+	Bounds     []time.Time
+	GroupBy    string
+	APIKeyID   uuid.UUID
+	RangeStart time.Time
+	RangeEnd   time.Time
+	Torn       []time.Time
+	AccountID  *uuid.UUID
+	Model      string
+	RowLimit   int32
 }
 
 type UsageStatsByKeyRow struct {
@@ -640,8 +615,8 @@ type UsageStatsByKeyRow struct {
 // Sums per interval between bounds, model and (by group_by) key or account.
 // Whole 15-minute cells come from the rollups plus pending batches, cells that a
 // bound cuts (torn) from the records; one statement, so one snapshot. OFFSET 0
-// lets the planner read records only by the batch or the cell: else it may read
-// those of the whole range (with 500 batches pending 540,000, 90 ms).
+// lets the planner read records only by the cell: else it may read those of the
+// whole range (540,000 in 90 ms).
 // One key: primary key of usage_rollups. At most row_limit rows.
 //
 //	SELECT
@@ -664,34 +639,29 @@ type UsageStatsByKeyRow struct {
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending b
-//	    CROSS JOIN LATERAL (
-//	        SELECT q.occurred_at, q.id, q.api_key_id, q.account_id, q.batch_id, q.requests, q.input_tokens, q.output_tokens, q.cache_creation_tokens, q.cache_read_tokens, q.total_tokens, q.cost, q.account_type, q.model, date_bin('15 minutes', q.occurred_at, '2000-01-01T00:00:00Z') AS bucket FROM usage_records q
-//	        WHERE q.batch_id = b.batch_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
-//	        OFFSET 0) AS p
-//	    WHERE b.last_at >= $7 AND b.first_at < $5
-//	        AND p.api_key_id = $3 AND p.occurred_at >= $7 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    FROM usage_pending_records p
+//	    WHERE p.last_at >= $4 AND p.first_at < $5
+//	        AND p.api_key_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
 //	    FROM unnest($6::timestamptz[]) AS t(cell)
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
 //	        OFFSET 0) AS r
 //	) AS c
-//	WHERE ($8::uuid IS NULL OR c.account_id = $8::uuid) AND ($9::text = '' OR c.model = $9::text)
+//	WHERE ($7::uuid IS NULL OR c.account_id = $7::uuid) AND ($8::text = '' OR c.model = $8::text)
 //	GROUP BY 1, 2, 3
-//	LIMIT $10
+//	LIMIT $9
 func (q *Queries) UsageStatsByKey(ctx context.Context, db DBTX, arg UsageStatsByKeyParams) ([]UsageStatsByKeyRow, error) {
 	rows, err := db.Query(ctx, usageStatsByKey,
 		arg.Bounds,
 		arg.GroupBy,
 		arg.APIKeyID,
-		arg.FirstBucket,
+		arg.RangeStart,
 		arg.RangeEnd,
 		arg.Torn,
-		arg.RangeStart,
 		arg.AccountID,
 		arg.Model,
 		arg.RowLimit,

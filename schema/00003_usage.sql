@@ -47,12 +47,16 @@ CREATE TABLE usage_pending (
     last_at  timestamptz NOT NULL CHECK (last_at >= first_at)
 );
 
--- The records that are in no rollup yet. The span lets the planner leave out
--- the months a batch does not touch.
+-- The records that are in no rollup yet, with the span of their batch. OFFSET 0
+-- makes the planner find them by the batch, in the months of its span: else it may
+-- read those of a query's whole range.
 CREATE VIEW usage_pending_records AS
-    SELECT r.*, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket
+    SELECT r.*, p.first_at, p.last_at, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket
     FROM usage_pending p
-    JOIN usage_records r ON r.batch_id = p.batch_id AND r.occurred_at BETWEEN p.first_at AND p.last_at;
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_records q
+        WHERE q.batch_id = p.batch_id AND q.occurred_at BETWEEN p.first_at AND p.last_at
+        OFFSET 0) AS r;
 
 -- Sums of the compacted records of a 15-minute bucket (every current zone's
 -- offset is a multiple of 15 minutes). Sums are wider than a record's figures,
@@ -92,16 +96,14 @@ BEGIN
     IF month < '2000-01-01T00:00:00Z' OR month > now() + interval '2 days' THEN
         RAISE EXCEPTION USING ERRCODE = 'datetime_field_overflow', MESSAGE = 'month out of range';
     END IF;
-    IF to_regclass(part) IS NOT NULL THEN
-        RETURN;
-    END IF;
     -- One at a time. A table lock, not an advisory one: taking it makes this
     -- session see the partition that another one has just made.
     LOCK TABLE ONLY usage_records IN SHARE UPDATE EXCLUSIVE MODE;
-    IF to_regclass(part) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'usage_records'::regclass AND inhrelid = to_regclass(part)) THEN
         RETURN;
     END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+    -- It may exist, detached.
+    EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
     EXECUTE format('ALTER TABLE usage_records ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
         part, low AT TIME ZONE 'UTC', high AT TIME ZONE 'UTC');
 END $$;

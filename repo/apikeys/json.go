@@ -99,8 +99,8 @@ func (f *Filters) UnmarshalJSON(data []byte) error {
 	return result.DecodeStrict(data, (*plain)(f))
 }
 
-// UnmarshalJSON refuses wrong and unknown members by name.
+// UnmarshalJSON refuses wrong, unknown and missing members by name.
 func (u *UsageData) UnmarshalJSON(data []byte) error {
 	type plain UsageData
-	return result.DecodeStrict(data, (*plain)(u))
+	return result.DecodeStrict(data, (*plain)(u), "model", "inputTokens", "outputTokens", "cost", "requestCount")
 }

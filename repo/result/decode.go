@@ -38,14 +38,33 @@ func Decode(data []byte, dst any) (unknown map[string]json.RawMessage, err error
 	return members, nil
 }
 
-// DecodeStrict is [Decode] for objects that may hold nothing else.
-func DecodeStrict(data []byte, dst any) error {
+// DecodeStrict is [Decode] for objects that may hold nothing else and must hold
+// the required members. null is no value: JavaScript prints NaN so.
+func DecodeStrict(data []byte, dst any, required ...string) error {
 	unknown, err := Decode(data, dst)
 	if err != nil {
 		return err
 	}
+	if len(required) > 0 {
+		if err := checkRequired(data, required); err != nil {
+			return err
+		}
+	}
 	if len(unknown) > 0 {
 		return Invalid(slices.Min(slices.Collect(maps.Keys(unknown))), "unknown field")
+	}
+	return nil
+}
+
+func checkRequired(data []byte, required []string) error {
+	members, err := objectMembers(data)
+	if err != nil {
+		return err
+	}
+	for _, name := range required {
+		if raw, given := members[name]; !given || string(raw) == "null" {
+			return Invalid(name, "required")
+		}
 	}
 	return nil
 }

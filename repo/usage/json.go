@@ -15,10 +15,11 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	}{plain(r), result.Time(r.Timestamp)})
 }
 
-// UnmarshalJSON refuses wrong and unknown members by name.
+// UnmarshalJSON refuses wrong, unknown and missing members by name.
 func (r *Record) UnmarshalJSON(data []byte) error {
 	type plain Record
-	return result.DecodeStrict(data, (*plain)(r))
+	return result.DecodeStrict(data, (*plain)(r), "apiKeyId", "accountType", "model", "inputTokens", "outputTokens",
+		"totalTokens", "cost", "requestCount")
 }
 
 // MarshalJSON prints times as JavaScript does.

@@ -101,7 +101,7 @@ func (q StatsQuery) check() error {
 // cells reads the sums by the index that the query's narrowest id has.
 func (r *Repo) cells(ctx context.Context, c db.DBTX, p plan) ([]db.UsageStatsByKeyRow, error) {
 	params := db.UsageStatsByKeyParams{
-		Bounds: p.calendar.bounds, GroupBy: string(p.GroupBy), APIKeyID: p.key, FirstBucket: p.StartDate.Truncate(cell),
+		Bounds: p.calendar.bounds, GroupBy: string(p.GroupBy), APIKeyID: p.key,
 		RangeStart: p.StartDate, RangeEnd: p.EndDate, Torn: p.calendar.torn(), Model: p.Model, RowLimit: maxCells + 1,
 	}
 	switch {
@@ -112,13 +112,13 @@ func (r *Repo) cells(ctx context.Context, c db.DBTX, p plan) ([]db.UsageStatsByK
 		return r.queries.UsageStatsByKey(ctx, c, params)
 	case p.account != uuid.Nil:
 		rows, err := r.queries.UsageStatsByAccount(ctx, c, db.UsageStatsByAccountParams{
-			Bounds: params.Bounds, GroupBy: params.GroupBy, AccountID: p.account, FirstBucket: params.FirstBucket,
+			Bounds: params.Bounds, GroupBy: params.GroupBy, AccountID: p.account,
 			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
 		})
 		return converted(rows), err
 	}
 	rows, err := r.queries.UsageStatsAll(ctx, c, db.UsageStatsAllParams{
-		Bounds: params.Bounds, GroupBy: params.GroupBy, FirstBucket: params.FirstBucket,
+		Bounds: params.Bounds, GroupBy: params.GroupBy,
 		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
 	})
 	return converted(rows), err
