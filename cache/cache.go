@@ -116,9 +116,10 @@ func (c *Cache) reconnect(ctx context.Context, opt rueidis.ClientOption) {
 
 func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     breakerPause,
-		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, errGone) },
+		Timeout:      breakerPause,
+		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // the caller left
+		IsSuccessful: func(err error) bool { return err == nil || answered(err) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed: // not again after each trial
@@ -130,27 +131,31 @@ func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	})
 }
 
-var (
-	// errOff means that Redis was not asked.
-	errOff = errors.New("the cache is off")
-	// errGone means that the caller did not wait, which says nothing about Redis.
-	errGone = errors.New("the caller is gone")
-)
+// answered holds for an error that a working Redis reported: one record of a
+// wrong type must not switch off the cache of all others.
+func answered(err error) bool {
+	redis, ok := rueidis.IsRedisErr(err)
+	return ok && !redis.IsLoading()
+}
 
-// try runs f against Redis behind the breaker, within opTimeout.
+// errOff means that Redis was not asked.
+var errOff = errors.New("the cache is off")
+
+// try runs f against Redis behind the breaker, within opTimeout and half of the
+// time that the caller has: the rest is for the primary.
 func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
 	client := c.client.Load()
-	if client == nil {
+	if client == nil || ctx.Err() != nil {
 		return errOff
 	}
+	limit := opTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2)
+	}
 	_, err := c.breaker.Execute(func() (struct{}, error) {
-		bounded, cancel := context.WithTimeout(ctx, opTimeout)
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		err := f(bounded, *client)
-		if err != nil && ctx.Err() != nil {
-			err = errGone
-		}
-		return struct{}{}, err
+		return struct{}{}, f(ctx, *client)
 	})
 	return err
 }

@@ -136,9 +136,10 @@ type notAcquiredError struct{ error }
 func (e notAcquiredError) Unwrap() error { return e.error }
 
 // changedNothing holds for failures that the server itself reported (it has
-// rolled back), and for those before anything reached it. A report that the
-// connection is lost is none: a pooler gives it in the server's place (08P01,
-// "server conn crashed").
+// rolled back), and for those before anything reached it. Two look like these
+// and are not: a pooler reports a lost server in the server's place (08P01,
+// "server conn crashed"), and pgx 5.12 calls ErrConnClosed safe to retry also
+// where the connection broke after the statement was sent.
 func changedNothing(err error) bool {
 	var pg *pgconn.PgError
 	var never notAcquiredError
@@ -148,7 +149,7 @@ func changedNothing(err error) bool {
 	case errors.As(err, &pg):
 		return result.From(err).Code != result.ConnectionFailed
 	}
-	return errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
+	return errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // outcomeUnknown marks an error after which the write may have happened.

@@ -99,7 +99,7 @@ func fromType(err error) Code {
 		return TransactionClosed
 	case errors.Is(err, context.Canceled):
 		return Cancelled
-	case rueidis.IsRedisNil(err):
+	case errors.Is(err, rueidis.Nil):
 		return CacheMiss
 	case errors.As(err, &redis), anyOf(err, redisErrors):
 		return CacheError
