@@ -3,7 +3,6 @@ package apikeys_test
 import (
 	"encoding/json"
 	"math"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +66,7 @@ func TestCreateDefaults(t *testing.T) {
 func TestPlaintextIsShownOnceAndNowhereStored(t *testing.T) {
 	b := setup(t)
 	one, two := b.create(apikeys.KeyData{}), b.create(apikeys.KeyData{})
-	require.Regexp(t, regexp.MustCompile(`^cr_[0-9a-f]{64}$`), one.APIKey)
+	require.Regexp(t, `^cr_[0-9a-f]{64}$`, one.APIKey)
 	require.NotEqual(t, one.APIKey, two.APIKey)
 	require.Equal(t, apikeys.HashPlaintext(one.APIKey), one.HashedKey)
 	require.NotContains(t, marshal(t, b.get(one.ID)), one.APIKey)
