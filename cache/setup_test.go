@@ -112,7 +112,30 @@ func (b bundle) cached(c *cache.Cache, key string, p *primary) {
 
 func (b bundle) becomes(condition func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, patience, time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(patience); !condition(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			require.Fail(b.t, "it did not become true")
+		}
+	}
+}
+
+// undisturbed wants that f leaves the breaker closed and logs nothing. It tries
+// again, as a loaded machine may make Redis slow five times in a row.
+func (b bundle) undisturbed(c *cache.Cache, log *lines, f func()) {
+	b.t.Helper()
+	b.becomes(func() bool {
+		before := len(log.texts())
+		if !c.Reachable() {
+			b.get(c, "trial", newPrimary("x"))
+			return false
+		}
+		f()
+		return c.Reachable() && len(log.texts()) == before
+	})
 }
 
 // lines is a log.

@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -85,7 +84,7 @@ func TestCheckPassesOtherErrorsOn(t *testing.T) {
 	err := schema.Check(t.Context(), b.pool)
 	require.Error(t, err)
 	var state *schema.StateError
-	require.False(t, errors.As(err, &state))
+	require.NotErrorAs(t, err, &state)
 }
 
 func TestStateErrorsNameTheCommand(t *testing.T) {

@@ -61,6 +61,7 @@ func TestLockTimeout(t *testing.T) {
 	require.EqualValues(t, 1, b.upByOne(b.goose(schema.FS())))
 	tx, err := b.pool.Begin(t.Context())
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 	_, err = tx.Exec(t.Context(), "LOCK TABLE schema_compatibility")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -71,7 +71,15 @@ func (b bundle) rows(value string) int {
 // becomes waits for a number of committed rows: a server may work on alone.
 func (b bundle) becomes(value string, n int) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return b.rows(value) == n }, time.Minute, time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(time.Minute); b.rows(value) != n; {
+		select {
+		case <-tick.C:
+		case <-late:
+			require.Equal(b.t, n, b.rows(value))
+		}
+	}
 }
 
 // terminate ends a connection from the server's side.

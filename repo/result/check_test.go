@@ -1,7 +1,6 @@
 package result_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -91,6 +90,6 @@ func TestCheckedJSONIsStorable(t *testing.T) {
 	for _, doc := range storable[1:] {
 		var length int
 		err := pool.QueryRow(t.Context(), "SELECT length($1::jsonb::text)", doc).Scan(&length)
-		require.NoError(t, err, fmt.Sprintf("%.80s", doc))
+		require.NoError(t, err, "%.80s", doc)
 	}
 }
