@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,8 +15,6 @@ import (
 )
 
 const (
-	// leaseTTL bounds how long a fill may take from its miss.
-	leaseTTL = 2 * time.Second
 	// opTimeout is how long a call waits for Redis before it asks the primary.
 	opTimeout   = 250 * time.Millisecond
 	dialTimeout = time.Second
@@ -28,70 +28,115 @@ const (
 type Options struct {
 	// URL is redis://, rediss:// or unix://, as rueidis.ParseURL takes it.
 	URL string
-	// Tune changes the client's options before it connects; nil changes none.
+	// Tune changes the client's options before it connects; nil changes none. It
+	// cannot change tracking, which the cache lives from.
 	Tune func(*rueidis.ClientOption)
 	// Prefix starts every key in Redis.
 	Prefix string
-	// TTL is how long an answer may be kept anywhere.
-	TTL time.Duration
+	// MaxStaleness is how long answers go on without a heartbeat.
+	MaxStaleness time.Duration
 	// Require makes an unreachable Redis an error of Open.
 	Require bool
 	// Logger takes one line a change of state.
 	Logger *slog.Logger
+
+	// Tests set what is a constant elsewhere; 0 is that constant.
+	fetchEvery, breakerPause time.Duration
 }
 
-// Cache is one process's view of Redis. It is safe for concurrent use.
+// Cache is one process's connection to Redis and what it knows of its freshness.
+// [Records] keep the records. It is safe for concurrent use; a nil Cache caches
+// nothing.
 type Cache struct {
 	opts    Options
 	client  atomic.Pointer[rueidis.Client]
 	breaker *gobreaker.CircuitBreaker[struct{}]
+	fresh   freshness
 	fences  fences
-	stop    context.CancelFunc
-	done    chan struct{}
+	epoch   atomic.Int64
+
+	mu    sync.RWMutex
+	kinds map[string]invalidator
+
+	background context.Context // ends with Close
+	stop       context.CancelFunc
+	work       sync.WaitGroup
+}
+
+// invalidator is what Records are to the cache.
+type invalidator interface {
+	invalidate(key *Key)
+	flush()
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
 // without a cache and goes on trying in the background until it succeeds.
 func Open(ctx context.Context, opts Options) (*Cache, error) {
-	opt, err := rueidis.ParseURL(opts.URL)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	opts.fetchEvery, opts.breakerPause = cmp.Or(opts.fetchEvery, fetchEvery), cmp.Or(opts.breakerPause, breakerPause)
+	c := &Cache{opts: opts, background: background, stop: stop, kinds: make(map[string]invalidator)}
+	c.fresh.base = time.Now()
+	c.fresh.clear()
+	c.breaker = c.newBreaker()
+	opt, err := c.clientOption()
+	if err == nil {
+		err = c.open(background, opt)
+	}
 	if err != nil {
-		return nil, errors.New("the Redis URL cannot be parsed") // the cause may hold the password
+		stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cache) clientOption() (rueidis.ClientOption, error) {
+	opt, err := rueidis.ParseURL(c.opts.URL)
+	if err != nil {
+		return opt, errors.New("the Redis URL cannot be parsed") // the cause may hold the password
 	}
 	opt.Dialer.Timeout = dialTimeout
 	opt.ConnWriteTimeout = dialTimeout
 	opt.DisableRetry = true // a retry would wait for the deadline; the primary is faster
+	if c.opts.Tune != nil {
+		c.opts.Tune(&opt)
+	}
+	// One connection, so that pushes and replies have one order. What is pushed is
+	// a name of its own beside each record's: fills and expiries of records must
+	// not void tickets, and NOLOOP does not hold for what a script writes.
+	opt.DisableCache = false
 	opt.PipelineMultiplex = -1
-	if opts.Tune != nil {
-		opts.Tune(&opt)
-	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &Cache{opts: opts, stop: stop, done: make(chan struct{})}
-	c.breaker = c.newBreaker()
-	if err := c.connect(opt); err != nil {
-		if opts.Require {
-			stop()
-			return nil, err
-		}
-		opts.Logger.Warn("relaystore: Redis is not reachable, going on without a cache until it is")
-		go c.reconnect(background, opt)
-		return c, nil
-	}
-	close(c.done)
-	return c, nil
+	opt.ClientTrackingOptions = []string{"BCAST", "PREFIX", c.opts.Prefix + pushMark, "NOLOOP"}
+	opt.OnInvalidations = c.onInvalidations
+	return opt, nil
 }
 
-// Close ends the connections and the background work. It is idempotent.
+func (c *Cache) open(ctx context.Context, opt rueidis.ClientOption) error {
+	err := c.connect(opt)
+	if err != nil && c.opts.Require {
+		return err
+	}
+	if err != nil {
+		c.opts.Logger.Warn("relaystore: Redis is not reachable, going on without a cache until it is")
+	}
+	c.work.Go(func() {
+		if err != nil {
+			c.reconnect(ctx, opt)
+		}
+		c.watchHeartbeat(ctx)
+	})
+	return nil
+}
+
+// Close ends the connection and the background work. It is idempotent.
 func (c *Cache) Close() {
+	if c == nil {
+		return
+	}
 	c.stop()
-	<-c.done
+	c.work.Wait()
 	if client := c.client.Swap(nil); client != nil {
 		(*client).Close()
 	}
-}
-
-// Reachable tells whether the last thing known of Redis is that it answers.
-func (c *Cache) Reachable() bool {
-	return c.client.Load() != nil && c.breaker.State() == gobreaker.StateClosed
 }
 
 func (c *Cache) connect(opt rueidis.ClientOption) error {
@@ -104,7 +149,6 @@ func (c *Cache) connect(opt rueidis.ClientOption) error {
 }
 
 func (c *Cache) reconnect(ctx context.Context, opt rueidis.ClientOption) {
-	defer close(c.done)
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval, delays.MaxInterval = 100*time.Millisecond, 2*time.Second
 	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.connect(opt) },
@@ -116,7 +160,7 @@ func (c *Cache) reconnect(ctx context.Context, opt rueidis.ClientOption) {
 
 func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:      breakerPause,
+		Timeout:      c.opts.breakerPause,
 		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
 		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // the caller left
 		IsSuccessful: func(err error) bool { return err == nil || answered(err) },

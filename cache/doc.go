@@ -1,12 +1,22 @@
-// Package cache answers reads from Redis through rueidis' client-side caching
-// and keeps the answers no older than the writes of this library.
+// Package cache answers reads from a table in the process and keeps the answers
+// no older than the writes of any process.
 //
-// A read goes process, Redis, primary. A miss takes a lease in Redis before it
-// reads the primary, and its answer is stored only if the lease still stands. A
-// writer changes the primary and deletes its keys in Redis: that breaks the
-// leases and tells every process's local copy to go. Where Redis cannot be told,
-// the writer's process fences the keys until every copy has expired.
+// A read ([Records.Get]) looks into a table of decoded records; a hit takes no
+// lock, allocates nothing and asks nobody. Four things keep it right:
 //
-// A cache never fails a call: when Redis is down, paused or slow, a breaker
-// opens and the primary answers alone.
+//   - Pushes. One connection to Redis tracks the names that writers touch for each
+//     changed record, and each push takes the process's copy away.
+//   - Tickets and leases. Who fills a table holds a ticket from before it asked,
+//     which any push in between voids ([Table]). Who fills Redis holds a lease in
+//     the key, which any write in between replaces by a tombstone.
+//   - Tells. A writer leaves the tombstone, and has it pushed, before it answers;
+//     the outbox does so again for every change that was committed, by hand ones included. Where
+//     Redis cannot be told, the writer's process fences the key until the outbox
+//     has been drained.
+//   - Heartbeats. Whoever drains the outbox writes one; a process answers from its
+//     cache only while heartbeats prove that it has missed nothing for longer than
+//     MaxStaleness.
+//
+// A cache never fails a call: when Redis is down, paused or slow, a breaker opens
+// and the primary answers. docs/freshness.md shows the paths.
 package cache

@@ -3,7 +3,6 @@ package cache_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,35 +13,75 @@ func TestEvict(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	writer, other := b.process(), b.process()
-	keys := []string{"a", "b", "c"}
-	p := newPrimary("one")
+	keys := []cache.Key{cache.KeyOf(1), cache.KeyOf(2), cache.KeyOf(3)}
 	for _, k := range keys {
-		b.cached(writer, k, p)
-		b.cached(other, k, p)
+		b.primary.secretly(k, "one")
+		b.cached(writer, k, "one")
+		b.cached(other, k, "one")
+		b.primary.secretly(k, "two") // no outbox: the writer's own push is enough
 	}
-	p.value.Store("two")
-	writer.Evict(t.Context(), keys...)
+	b.evict(writer, keys...)
 	for _, k := range keys { // at once here, and when the push has arrived there
-		require.Equal(t, "two", b.get(writer, k, p))
-		b.becomes(func() bool { return b.get(other, k, p) == "two" })
+		require.Equal(t, "two", b.get(writer, k))
+		b.becomes(func() bool { return b.get(other, k) == "two" })
 	}
-	b.becomes(func() bool { return b.get(other, "a", p) == "two" && b.stored("a") == "two" })
-	writer.Evict(t.Context()) // nothing
-	require.Equal(t, "two", b.stored("a"))
+	b.evict(writer) // nothing
+}
+
+// By hand: the outbox alone tells it, and does so to the drainer's own process.
+func TestOutboxEvicts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.process()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	b.primary.set(key, "two")
+	b.becomes(func() bool { return b.get(p, key) == "two" })
+	b.primary.remove(key)
+	b.becomes(func() bool { return b.get(p, key) == "" })
+
+	own := &process{Cache: b.drainer.cache, records: cache.NewRecords(b.drainer.cache, b.source)}
+	b.primary.secretly(key, "three")
+	own.Forget(kind, []cache.Key{key})
+	b.cached(b.fresh(own), key, "three")
+	wake := b.drainer.rest()
+	defer wake()
+	b.primary.secretly(key, "four")
+	require.NoError(t, own.Tell(t.Context(), kind, []cache.Key{key}))
+	own.Forget(kind, []cache.Key{key})
+	require.Equal(t, "four", b.get(own, key))
+	own.Forget("another kind", []cache.Key{key})
+}
+
+// An unknown key that is made: at once in the writer's process, and elsewhere
+// after the push.
+func TestUnknownKeyIsCreated(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	writer, other := b.process(), b.process()
+	b.cached(writer, key, "")
+	b.cached(other, key, "")
+	b.write(writer, key, "one")
+	require.Equal(t, "one", b.get(writer, key))
+	b.becomes(func() bool { return b.get(other, key) == "one" })
+	b.primary.remove(key)
+	b.evict(writer, key)
+	require.Empty(t, b.get(writer, key))
+	b.becomes(func() bool { return b.get(other, key) == "" })
 }
 
 func TestEvictWorksForACancelledCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	writer, other := b.process(), b.process()
-	p := newPrimary("one")
-	b.cached(other, "k", p)
-	p.value.Store("two")
+	b.primary.secretly(key, "one")
+	b.cached(other, key, "one")
+	b.primary.secretly(key, "two")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	writer.Evict(ctx, "k")
-	require.Empty(t, b.stored("k"))
-	b.becomes(func() bool { return b.get(other, "k", p) == "two" })
+	writer.records.Evict(ctx, b.primary.clock, key)
+	b.becomes(func() bool { return b.get(other, key) == "two" })
+	require.False(t, writer.Fenced(key))
 }
 
 // A load that began before the write holds an old answer.
@@ -50,123 +89,52 @@ func TestEvictBreaksLeases(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	writer, other := b.process(), b.process()
-	for key, c := range map[string]*cache.Cache{"by the writer's process": writer, "by another": other} {
-		fill := hold(t, c, key, "old")
-		writer.Evict(t.Context(), key)
+	for n, p := range []*process{writer, other} {
+		k := cache.KeyOf(n)
+		b.primary.secretly(k, "old")
+		fill := b.hold(p, k)
+		b.primary.secretly(k, "new")
+		b.evict(writer, k)
 		require.Equal(t, "old", fill())
-		require.Empty(t, b.stored(key))
-		p := newPrimary("new")
-		require.Equal(t, "new", b.get(c, key, p))
-		b.cached(other, key, p)
+		require.Equal(t, "t", b.raw(k))
+		require.Equal(t, "new", b.get(writer, k))
+		b.becomes(func() bool { return b.get(other, k) == "new" })
 	}
 }
 
-// As above, and somebody has filled the key with the new answer since.
-func TestBrokenLeaseDoesNotReplaceALaterFill(t *testing.T) {
+// As above, and somebody is filling the key with the new answer since.
+func TestAnOldLoadDoesNotReplaceALaterOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	writer, other, third := b.process(), b.process(), b.process()
-	fill := hold(t, other, "k", "old")
-	writer.Evict(t.Context(), "k")
-	p := newPrimary("new")
-	b.cached(third, "k", p)
+	b.primary.secretly(key, "old")
+	fill := b.hold(other, key)
+	b.write(writer, key, "new")
+	b.settled(key)
+	later := b.hold(third, key)
 	require.Equal(t, "old", fill())
-	require.Equal(t, "new", b.stored("k"))
-	b.becomes(func() bool { return b.get(other, "k", p) == "new" })
-}
-
-// A lease that somebody else took since is not the old load's, either.
-func TestBrokenLeaseDoesNotUseALaterOne(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	writer, other, third := b.process(), b.process(), b.process()
-	fill := hold(t, other, "k", "old")
-	writer.Evict(t.Context(), "k")
-	later := hold(t, third, "k", "new")
-	require.Equal(t, "old", fill())
-	require.NotEqual(t, "old", b.stored("k"))
 	require.Equal(t, "new", later())
-	b.cached(third, "k", newPrimary("new"))
+	b.becomes(func() bool { return b.stored(key) == "new" })
+	b.becomes(func() bool { return b.get(other, key) == "new" })
 }
 
-// Redis keeps the old record, and no call of the writer's process gives it.
-func TestFences(t *testing.T) {
+// Callers who come after the writer do not join a load from before it.
+func TestCallersAfterAnEvictionDoNotJoin(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	writer, _ := b.proxied()
-	p := newPrimary("one")
-	b.cached(writer, "k", p)
-	b.proxy.Cut()
-	p.value.Store("two")
-	writer.Evict(t.Context(), "k")
-	require.Equal(t, "two", b.get(writer, "k", p))
-	b.proxy.Pass()
-	b.becomes(func() bool { return b.get(writer, "other", newPrimary("x")) == "x" && writer.Reachable() })
-	require.Equal(t, "one", b.stored("k"))
-	for range 100 {
-		before := p.reads.Load()
-		require.Equal(t, "two", b.get(writer, "k", p))
-		require.Equal(t, before+1, p.reads.Load())
+	writer := b.process()
+	for n, cached := range []bool{true, false} {
+		k := cache.KeyOf(n)
+		p := writer
+		if !cached {
+			p = &process{records: cache.NewRecords(nil, b.source)}
+		}
+		b.primary.secretly(k, "old")
+		fill := b.hold(p, k)
+		b.primary.secretly(k, "new")
+		b.evict(p, k)
+		require.Equal(t, "new", b.get(p, k))
+		require.Equal(t, "old", fill())
+		require.Equal(t, "new", b.get(p, k))
 	}
-}
-
-// A load that began before the write fills after it, since its lease could not
-// be broken. The fence outlives that copy, too.
-func TestFencesOutliveLeases(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.ttl = 500 * time.Millisecond
-	writer, _ := b.proxied()
-	fill := hold(t, b.process(), "k", "old")
-	b.proxy.Cut()
-	writer.Evict(t.Context(), "k")
-	b.proxy.Pass()
-	require.Equal(t, "old", fill())
-	p := newPrimary("new")
-	for b.stored("k") != "" {
-		require.Equal(t, "new", b.get(writer, "k", p))
-	}
-}
-
-func TestFencesEnd(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.ttl = 200 * time.Millisecond
-	writer, _ := b.proxied()
-	b.proxy.Cut()
-	writer.Evict(t.Context(), "k")
-	b.proxy.Pass()
-	b.cached(writer, "k", newPrimary("one"))
-}
-
-func TestFencesWhileRedisStalls(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	writer, _ := b.proxied()
-	p := newPrimary("one")
-	b.cached(writer, "k", p)
-	b.proxy.Stall()
-	p.value.Store("two")
-	writer.Evict(t.Context(), "k")
-	for range 100 { // the local copy is still there, and not used
-		require.Equal(t, "two", b.get(writer, "k", p))
-	}
-	p.value.Store("three")
-	b.proxy.Pass()
-	require.Equal(t, "three", b.get(writer, "k", p))
-}
-
-func TestFencesBeforeRedisIsReached(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := newPrimary("one")
-	b.cached(b.process(), "k", p)
-	b.proxy.Cut()
-	writer, _ := b.proxied()
-	p.value.Store("two")
-	writer.Evict(t.Context(), "k")
-	b.proxy.Pass()
-	b.becomes(writer.Reachable)
-	require.Equal(t, "one", b.stored("k"))
-	require.Equal(t, "two", b.get(writer, "k", p))
 }

@@ -2,13 +2,18 @@ package cache_test
 
 import (
 	"log/slog"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
+)
+
+const (
+	silent  = "WARN relaystore: Redis does not answer, going on without a cache until it does"
+	answers = "INFO relaystore: Redis answers again, the cache is on"
 )
 
 func TestRedisAppearsLater(t *testing.T) {
@@ -18,25 +23,21 @@ func TestRedisAppearsLater(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			breakIt(b.proxy)
-			c, log := b.proxied()
-			require.False(t, c.Reachable())
-			p := newPrimary("one")
+			p := b.open(b.through)
+			b.primary.secretly(key, "one")
 			for range 20 {
-				require.Equal(t, "one", b.get(c, "k", p))
+				require.True(t, b.loaded(p, key))
 			}
-			require.EqualValues(t, 20, p.reads.Load())
 			tries := b.proxy.Accepted()
 			b.becomes(func() bool { return b.proxy.Accepted() >= tries+2 })
-			require.Len(t, log.texts(), 1)
+			require.Len(t, p.log.texts(), 1)
 
 			b.proxy.Pass()
-			b.becomes(c.Reachable)
-			b.cached(c, "k", p)
-			b.becomes(func() bool { return len(log.texts()) == 2 })
+			b.cached(b.fresh(p), key, "one")
 			require.Equal(t, []string{
 				"WARN relaystore: Redis is not reachable, going on without a cache until it is",
 				"INFO relaystore: Redis is reachable, the cache is on",
-			}, log.texts())
+			}, p.log.texts())
 		})
 	}
 }
@@ -44,7 +45,8 @@ func TestRedisAppearsLater(t *testing.T) {
 func TestRequireRedis(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	opts := cache.Options{URL: b.url, Prefix: b.prefix, TTL: b.ttl, Require: true, Logger: slog.New(&lines{})}
+	opts := b.options
+	opts.URL, opts.Require, opts.Logger = b.through, true, slog.New(&lines{})
 	c, err := cache.Open(t.Context(), opts)
 	require.NoError(t, err)
 	c.Close()
@@ -64,70 +66,66 @@ func TestWrongURL(t *testing.T) {
 	}
 }
 
-// Reads go on, and the log says it once however often the breaker tries.
+// Reads go on, the log says it once however often the breaker tries, and what
+// changed meanwhile is not missed.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	c, log := b.proxied()
-	p := newPrimary("one")
-	b.cached(c, "k", p)
-	b.proxy.Cut()
-	b.becomes(func() bool { return b.get(c, "k", p) == "one" && !c.Reachable() })
-	require.Len(t, log.texts(), 1)
-	tries := b.proxy.Accepted()
-	b.becomes(func() bool { return b.get(c, "k", p) == "one" && b.proxy.Accepted() >= tries+3 })
-	require.Len(t, log.texts(), 1)
+	for name, breakIt := range map[string]func(*faultproxy.Proxy){"cut": (*faultproxy.Proxy).Cut, "stalled": (*faultproxy.Proxy).Stall} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			p := b.proxied()
+			b.primary.secretly(key, "one")
+			b.cached(p, key, "one")
+			breakIt(b.proxy)
+			b.becomes(func() bool { return b.loaded(p, key) && len(p.log.texts()) == 1 })
+			tries := b.proxy.Accepted()
+			b.becomes(func() bool { return b.get(p, key) == "one" && b.proxy.Accepted() >= tries+2 })
+			require.Equal(t, []string{silent}, p.log.texts())
 
-	p.value.Store("two") // elsewhere, while this process hears nothing
-	require.NoError(t, b.redis.Do(t.Context(), b.redis.B().Del().Key(b.prefix+"k").Build()).Error())
-	b.proxy.Pass()
-	b.becomes(func() bool { return b.get(c, "k2", p) == "two" && c.Reachable() })
-	require.Equal(t, "two", b.get(c, "k", p))
-	b.cached(c, "k", p)
-	require.Equal(t, []string{
-		"WARN relaystore: Redis does not answer, going on without a cache until it does",
-		"INFO relaystore: Redis answers again, the cache is on",
-	}, log.texts())
+			b.primary.set(key, "two")
+			b.settled(key)
+			require.Equal(t, "two", b.get(p, key))
+			b.proxy.Pass()
+			b.cached(b.fresh(p), key, "two")
+			require.Equal(t, []string{silent, answers}, p.log.texts())
+		})
+	}
 }
 
-func TestStalledRedis(t *testing.T) {
+// Each lost connection empties the process's own table.
+func TestConnectionLossStartsClean(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, log := b.proxied()
-	p := newPrimary("one")
-	b.cached(c, "k", p)
-	b.proxy.Stall()
-	n := 0
-	b.becomes(func() bool { // each key is a miss that has to ask
-		n++
-		return b.get(c, strings.Repeat("x", n), p) == "one" && !c.Reachable()
-	})
-	require.GreaterOrEqual(t, n, 5)
-	reads := p.reads.Load()
-	for range 100 {
-		require.Equal(t, "one", b.get(c, "k", p))
-	}
-	require.Greater(t, p.reads.Load(), reads, "an open breaker leaves out the local copies, too")
-	b.proxy.Pass()
-	b.becomes(func() bool { return b.get(c, "y", p) == "one" && c.Reachable() })
-	b.cached(c, "k", p)
-	require.Len(t, log.texts(), 2)
+	p := b.proxied()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	b.cached(p, cache.KeyOf(2), "")
+	b.proxy.CutOnce()
+	b.becomes(func() bool { return p.records.Known() == 0 && p.records.Unknown() == 0 })
+	b.drop(key)
+	b.primary.secretly(key, "two")
+	b.primary.secretly(cache.KeyOf(2), "two")
+	b.cached(b.fresh(p), key, "two")
+	b.cached(p, cache.KeyOf(2), "two")
 }
 
 func TestCloseIsIdempotent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, _ := b.proxied()
+	p := b.proxied()
 	b.proxy.Cut()
-	searching, _ := b.proxied()
-	p := newPrimary("one")
+	searching := b.open(b.through)
+	b.primary.secretly(key, "one")
 	for range 2 {
-		c.Close()
-		searching.Close()
-		require.Equal(t, "one", b.get(c, "k", p))
-		c.Evict(t.Context(), "k")
-		require.False(t, c.Reachable())
+		for _, p := range []*process{p, searching} {
+			p.Close()
+			require.Equal(t, "one", b.get(p, key))
+			b.evict(p, key)
+			require.False(t, p.Fresh(time.Now()))
+		}
 	}
 	b.proxy.Pass()
-	require.False(t, searching.Reachable())
+	require.False(t, searching.Fresh(time.Now()))
+	(*cache.Cache)(nil).Close()
 }

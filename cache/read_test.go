@@ -3,7 +3,6 @@ package cache_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,179 +14,173 @@ import (
 func TestMissFillHit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := newPrimary("one")
 	first, second := b.process(), b.process()
-	b.cached(first, "k", p)
-	require.Equal(t, "one", b.stored("k"))
-	ttl, err := b.redis.Do(t.Context(), b.redis.B().Pttl().Key(b.prefix+"k").Build()).AsInt64()
+	b.primary.set(key, "one")
+	b.settled(key)
+	b.cached(first, key, "one")
+	b.becomes(func() bool { return b.stored(key) == "one" })
+	ttl, err := b.redis.Do(t.Context(), b.redis.B().Pttl().Key(first.Name(kind, key)).Build()).AsInt64()
 	require.NoError(t, err)
 	require.Positive(t, ttl)
-	require.LessOrEqual(t, ttl, b.ttl.Milliseconds())
 
-	p.byHand("two")
-	require.Equal(t, "one", b.get(first, "k", p))
-	b.becomes(func() bool { return b.get(second, "k", p) == "one" })
-	require.Equal(t, "other", b.get(second, "k2", newPrimary("other")))
+	b.primary.secretly(key, "two")
+	require.Equal(t, "one", b.get(first, key))
+	require.Equal(t, "one", b.get(second, key), "Redis has it")
+	require.Empty(t, b.get(second, cache.KeyOf(2)))
+}
+
+// A first miss keeps what it loaded: the lease it took is no change.
+func TestOneMissIsEnough(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, other := b.process(), b.process()
+	b.primary.set(key, "one")
+	b.settled(key)
+	for range 2 { // pushes of the change itself may still be on their way
+		b.get(p, cache.KeyOf(2))
+	}
+	b.cached(other, key, "one")
+	b.cached(p, key, "one")
+	fresh := cache.KeyOf(3)
+	b.primary.secretly(fresh, "x")
+	require.True(t, b.loaded(p, fresh))
+	require.False(t, b.loaded(p, fresh))
+	require.False(t, b.loaded(p, key), "others' fills take nothing away")
 }
 
 func TestEmptyRecord(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, p := b.process(), newPrimary("")
-	b.cached(c, "k", p)
-	p.byHand("two")
-	require.Empty(t, b.get(c, "k", p))
+	p := b.process()
+	b.primary.secretly(key, "")
+	text, err := p.records.Get(t.Context(), &key, time.Now())
+	require.NoError(t, err)
+	require.NotNil(t, text)
+	require.Empty(t, *text)
+	b.primary.secretly(key, "two")
+	require.Empty(t, b.get(p, key))
 }
 
-// A local hit asks nobody.
+// A hit asks nobody.
 func TestHitNeedsNoNetwork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, _ := b.proxied()
-	p := newPrimary("one")
-	b.cached(c, "k", p)
+	p := b.proxied()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
 	b.proxy.Stall()
-	reads := p.reads.Load()
+	reads := b.primary.reads.Load()
 	for range 100 {
-		require.Equal(t, "one", b.get(c, "k", p))
+		require.Equal(t, "one", b.get(p, key))
 	}
-	require.Equal(t, reads, p.reads.Load())
-}
-
-func TestRecordsExpire(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.ttl = 50 * time.Millisecond
-	c, p := b.process(), newPrimary("one")
-	require.Equal(t, "one", b.get(c, "k", p))
-	p.byHand("two")
-	b.becomes(func() bool { return b.get(c, "k", p) == "two" })
+	if p.Fresh(time.Now()) { // a slow machine may have noticed the stall by now
+		require.Equal(t, reads, b.primary.reads.Load())
+	}
 }
 
 func TestLoadErrorsAreNotCached(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c := b.process()
+	p := b.process()
 	failed := errors.New("failed")
-	key := ""
-	b.becomes(func() bool {
-		key += "k"
-		_, err := c.Get(t.Context(), key, func(context.Context) ([]byte, error) { return []byte("half"), failed })
+	b.primary.secretly(key, "one")
+	b.primary.fail(failed)
+	for range 3 {
+		text, err := p.records.Get(t.Context(), &key, time.Now())
 		require.Equal(t, failed, err)
-		return b.stored(key) == "" // the lease is given up
-	})
-	b.cached(c, key, newPrimary("one"))
+		require.Nil(t, text)
+	}
+	b.primary.fail(nil)
+	require.Equal(t, "one", b.get(p, key))
 }
 
-// While one call fills, the others read the primary and store nothing.
-func TestOneCallFills(t *testing.T) {
+// While one process loads, another does not wait for it, and Redis is filled.
+func TestTwoProcessesLoad(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	filler, other := b.process(), b.process()
-	p, n := newPrimary("two"), 0
-	b.becomes(func() bool { // again where the lease came too late or expired
-		n++
-		key := strings.Repeat("k", n)
-		fill := hold(t, filler, key, "one")
-		require.Equal(t, "two", b.get(filler, key, p))
-		require.Equal(t, "two", b.get(other, key, p))
-		require.Equal(t, "one", fill())
-		return b.stored(key) == "one"
-	})
-	b.becomes(func() bool { return b.get(other, strings.Repeat("k", n), p) == "one" })
+	slow, other := b.process(), b.process()
+	b.primary.secretly(key, "one")
+	fill := b.hold(slow, key)
+	require.Equal(t, "one", b.get(other, key))
+	b.becomes(func() bool { return b.stored(key) == "one" })
+	require.Equal(t, "one", fill())
+	require.Equal(t, "one", b.stored(key))
 }
 
-// hold begins a read whose load waits until the result is asked for.
-func hold(t *testing.T, c *cache.Cache, key, value string) (result func() string) {
-	t.Helper()
-	loading, finish, done := make(chan struct{}), make(chan struct{}), make(chan string, 1)
+// hold begins a read whose load has its answer and waits until result is called.
+func (b *bundle) hold(p *process, key cache.Key) (result func() string) {
+	b.t.Helper()
+	h, done := b.primary.holdNext(key), make(chan string, 1)
 	go func() {
-		record, _ := c.Get(t.Context(), key, func(context.Context) ([]byte, error) {
-			close(loading)
-			<-finish
-			return []byte(value), nil
-		})
-		done <- string(record)
+		text, err := p.records.Get(context.WithoutCancel(b.t.Context()), &key, time.Now())
+		switch {
+		case err != nil:
+			done <- err.Error()
+		case text == nil:
+			done <- ""
+		default:
+			done <- *text
+		}
 	}()
-	<-loading
-	return func() string { close(finish); return <-done }
+	<-h.reading
+	return func() string { close(h.finish); return <-done }
 }
 
-// A record of a wrong type hurts itself only.
+// A key of a wrong type, or a record of another version, hurts itself only.
 func TestForeignKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, log := b.proxied()
-	p, healthy := newPrimary("one"), newPrimary("two")
-	require.NoError(t, b.redis.Do(t.Context(), b.redis.B().Lpush().Key(b.prefix+"k").Element("x").Build()).Error())
-	b.cached(c, "healthy", healthy)
-	healthy.byHand("three")
-	b.undisturbed(c, log, func() {
-		for range 20 {
-			reads := p.reads.Load()
-			require.Equal(t, "one", b.get(c, "k", p))
-			require.Equal(t, reads+1, p.reads.Load())
+	b.source.Decode = func(text []byte) (*string, error) {
+		if string(text) == "?" {
+			return nil, errors.New("not of this version")
 		}
-	})
-	b.becomes(func() bool { return b.get(c, "healthy", healthy) == "two" })
-	c.Evict(t.Context(), "k") // mends it
-	b.cached(b.process(), "k", p)
+		s := string(text)
+		return &s, nil
+	}
+	p := b.process()
+	list, strange := cache.KeyOf(2), cache.KeyOf(3)
+	require.NoError(t, b.redis.Do(t.Context(), b.redis.B().Lpush().Key(p.Name(kind, list)).Element("x").Build()).Error())
+	lease, err := p.TakeLease(t.Context(), b.redis, kind, strange, p.Epoch())
+	require.NoError(t, err)
+	require.NoError(t, lease.Fill(t.Context(), b.redis, "?"))
+	for _, k := range []cache.Key{key, list, strange} {
+		b.primary.secretly(k, "one")
+		for range 20 {
+			require.Equal(t, "one", b.get(p, k))
+		}
+	}
+	require.Empty(t, p.log.texts())
+	b.write(p, list, "two") // mends it
+	b.cached(b.process(), list, "two")
 }
 
 func TestWithoutCache(t *testing.T) {
 	t.Parallel()
-	var c *cache.Cache
-	p := newPrimary("one")
-	record, err := c.Get(t.Context(), "k", p.load)
-	require.NoError(t, err)
-	require.Equal(t, "one", string(record))
-	c.Evict(t.Context(), "k")
+	b := setup(t)
+	p := &process{records: cache.NewRecords(nil, b.source)}
+	b.primary.secretly(key, "one")
+	require.Equal(t, "one", b.get(p, key))
+	b.primary.secretly(key, "two")
+	require.Equal(t, "two", b.get(p, key))
+	b.evict(p, key)
+	require.False(t, p.Fresh(time.Now()))
 }
 
-// Callers who leave say nothing about Redis.
+// Callers who leave say nothing about Redis, and spoil nothing for others.
 func TestCancelledCallers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c, log := b.proxied()
-	p := newPrimary("one")
-	b.cached(c, "k", p)
+	p := b.process()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer cancel()
-	b.undisturbed(c, log, func() {
-		for range 20 {
-			for _, ctx := range []context.Context{gone, late} {
-				_, err := c.Get(ctx, "other", func(ctx context.Context) ([]byte, error) { return nil, ctx.Err() })
-				require.Equal(t, ctx.Err(), err)
-			}
-		}
-	})
-	b.undisturbed(c, log, func() {
-		b.proxy.Stall()
-		defer b.proxy.Pass()
-		for range 20 {
-			ctx, cancel := context.WithCancel(t.Context())
-			go cancel()
-			_, _ = c.Get(ctx, "another", p.load)
-		}
-	})
-}
-
-// Redis may use up half of a caller's time; the rest is the primary's.
-func TestShortDeadlines(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	c, _ := b.proxied()
-	b.proxy.Stall()
-	inTime := false
-	for range 4 { // before the breaker opens
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		_, _ = c.Get(ctx, "k", func(ctx context.Context) ([]byte, error) {
-			inTime = inTime || ctx.Err() == nil
-			return nil, nil
-		})
-		cancel()
+	b.primary.secretly(key, "one")
+	for n := range 20 {
+		k := cache.KeyOf(10 + n)
+		h := b.primary.holdNext(k)
+		_, err := p.records.Get(gone, &k, time.Now())
+		require.ErrorIs(t, err, context.Canceled)
+		close(h.finish)
 	}
-	require.True(t, inTime)
+	b.cached(p, key, "one")
+	require.Empty(t, p.log.texts())
 }

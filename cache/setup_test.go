@@ -3,8 +3,8 @@ package cache_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,53 +16,127 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 )
 
-// patience is how long a condition may take to come true.
-const patience = time.Minute
+const (
+	// patience is how long a condition may take to come true.
+	patience = time.Minute
+	kind     = "text"
+	// These make processes fresh soon.
+	fetchEvery   = 5 * time.Millisecond
+	breakerPause = 50 * time.Millisecond
+)
 
-// bundle is one Redis with keys of the test's own, reached through a proxy by
-// the process under test and directly by the others.
+// key is for tests that need one.
+var key = cache.KeyOf(1)
+
+// bundle is one Redis with keys of the test's own, one primary and its drainer.
 type bundle struct {
-	t      *testing.T
-	prefix string
-	ttl    time.Duration
-	proxy  *faultproxy.Proxy
-	url    string // through the proxy
-	redis  rueidis.Client
+	t       *testing.T
+	url     string
+	redis   rueidis.Client
+	options cache.Options
+	source  cache.Source[string]
+	primary *primary
+	drainer *drainer
+	proxy   *faultproxy.Proxy // before the processes that proxied opens
+	through string            // the URL of the proxy
 }
 
-func setup(t *testing.T) bundle {
+func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := bundle{t: t, prefix: testdb.Prefix(t), ttl: time.Hour, redis: testdb.Redis(t)}
-	b.proxy, b.url = faultproxy.Redis(t, testdb.RedisURL(t))
+	return setupOn(t, testdb.RedisURL(t), testdb.Redis(t), testdb.Prefix(t))
+}
+
+func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string) *bundle {
+	t.Helper()
+	b := &bundle{t: t, url: url, redis: redis, primary: newPrimary()}
+	b.options = cache.Options{Prefix: prefix, MaxStaleness: time.Minute}.Paced(fetchEvery, breakerPause)
+	b.source = cache.Source[string]{
+		Kind: kind, Load: b.primary.load, Size: 1000, Timeout: patience,
+		Encode: func(s *string) ([]byte, error) { return []byte(*s), nil },
+		Decode: func(b []byte) (*string, error) { s := string(b); return &s, nil },
+	}
+	b.proxy, b.through = faultproxy.Redis(t, url)
+	b.drainer = &drainer{cache: b.open(url).Cache, primary: b.primary}
+	b.drainer.start(t)
 	return b
 }
 
-// process opens the cache of one more process.
-func (b bundle) process() *cache.Cache {
-	b.t.Helper()
-	c, _ := b.open(testdb.RedisURL(b.t))
-	return c
+// process is one with a cache.
+type process struct {
+	*cache.Cache
+	records *cache.Records[string]
+	log     *lines
 }
 
-// proxied opens the cache of a process behind the proxy, and gives its log.
-func (b bundle) proxied() (*cache.Cache, *lines) {
+// process opens the cache of one more process, and waits until it is on.
+func (b *bundle) process() *process { return b.fresh(b.open(b.url)) }
+
+// proxied opens one behind the proxy.
+func (b *bundle) proxied() *process { return b.fresh(b.open(b.through)) }
+
+func (b *bundle) fresh(p *process) *process {
 	b.t.Helper()
-	return b.open(b.url)
+	b.becomes(func() bool { return p.Fresh(time.Now()) })
+	return p
 }
 
-func (b bundle) open(url string) (*cache.Cache, *lines) {
+func (b *bundle) open(url string) *process {
 	b.t.Helper()
-	log := &lines{}
-	c, err := cache.Open(b.t.Context(), cache.Options{URL: url, Prefix: b.prefix, TTL: b.ttl, Logger: slog.New(log)})
+	p := &process{log: &lines{}}
+	options := b.options
+	options.URL, options.Logger = url, slog.New(p.log)
+	var err error
+	p.Cache, err = cache.Open(b.t.Context(), options)
 	require.NoError(b.t, err)
-	b.t.Cleanup(c.Close)
-	return c, log
+	b.t.Cleanup(p.Close)
+	p.records = cache.NewRecords(p.Cache, b.source)
+	return p
 }
 
-// stored is what Redis holds for a key, "" for nothing.
-func (b bundle) stored(key string) string {
+// get reads a record, "" for none.
+func (b *bundle) get(p *process, key cache.Key) string {
 	b.t.Helper()
-	text, err := b.redis.Do(b.t.Context(), b.redis.B().Get().Key(b.prefix+key).Build()).ToString()
+	text, err := p.records.Get(b.t.Context(), &key, time.Now())
+	require.NoError(b.t, err)
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// evict is what a writer does after its commit.
+func (b *bundle) evict(p *process, keys ...cache.Key) {
+	p.records.Evict(b.t.Context(), b.primary.clock, keys...)
+}
+
+// write is a writer's whole update.
+func (b *bundle) write(p *process, key cache.Key, text string) {
+	b.primary.set(key, text)
+	b.evict(p, key)
+}
+
+// loaded tells whether a read asks the primary.
+func (b *bundle) loaded(p *process, key cache.Key) bool {
+	b.t.Helper()
+	before := b.primary.reads.Load()
+	b.get(p, key)
+	return b.primary.reads.Load() > before
+}
+
+// cached reads until a process has the primary's text from its cache: pushes that
+// are still under way make misses.
+func (b *bundle) cached(p *process, key cache.Key, text string) {
+	b.t.Helper()
+	b.becomes(func() bool {
+		before := b.primary.reads.Load()
+		return b.get(p, key) == text && b.primary.reads.Load() == before
+	})
+}
+
+// raw is what Redis holds for a key, "" for nothing.
+func (b *bundle) raw(key cache.Key) string {
+	b.t.Helper()
+	text, err := b.redis.Do(b.t.Context(), b.redis.B().Get().Key(b.drainer.cache.Name(kind, key)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return ""
 	}
@@ -70,72 +144,32 @@ func (b bundle) stored(key string) string {
 	return text
 }
 
-// primary is a record in the database, and how often it was read.
-type primary struct {
-	value atomic.Value
-	reads atomic.Int64
-}
-
-func newPrimary(value string) *primary {
-	p := &primary{}
-	p.value.Store(value)
-	return p
-}
-
-func (p *primary) load(context.Context) ([]byte, error) {
-	p.reads.Add(1)
-	return []byte(p.value.Load().(string)), nil
-}
-
-// get reads a key that the primary holds.
-func (b bundle) get(c *cache.Cache, key string, p *primary) string {
+// stored is the record that Redis holds for a key, "" for none.
+func (b *bundle) stored(key cache.Key) string {
 	b.t.Helper()
-	record, err := c.Get(b.t.Context(), key, p.load)
-	require.NoError(b.t, err)
-	return string(record)
-}
-
-// byHand changes a record so that no cache hears of it: who still gives the old
-// value has it from a cache.
-func (p *primary) byHand(value string) { p.value.Store(value) }
-
-// cached reads until the primary is not asked any more: an answer of Redis that
-// comes too late on a loaded machine is a miss.
-func (b bundle) cached(c *cache.Cache, key string, p *primary) {
-	b.t.Helper()
-	b.becomes(func() bool {
-		before := p.reads.Load()
-		require.Equal(b.t, p.value.Load(), b.get(c, key, p))
-		return p.reads.Load() == before
-	})
-}
-
-func (b bundle) becomes(condition func() bool) {
-	b.t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			require.Fail(b.t, "it did not become true")
-		}
+	start, text, _ := strings.Cut(b.raw(key), " ")
+	if !strings.HasPrefix(start, "v") {
+		return ""
 	}
+	return text
 }
 
-// undisturbed wants that f leaves the breaker closed and logs nothing. It tries
-// again, as a loaded machine may make Redis slow five times in a row.
-func (b bundle) undisturbed(c *cache.Cache, log *lines, f func()) {
+// drop takes a key out of Redis, as a full Redis does.
+func (b *bundle) drop(key cache.Key) {
 	b.t.Helper()
-	b.becomes(func() bool {
-		before := len(log.texts())
-		if !c.Reachable() {
-			b.get(c, "trial", newPrimary("x"))
-			return false
-		}
-		f()
-		return c.Reachable() && len(log.texts()) == before
-	})
+	require.NoError(b.t, b.redis.Do(b.t.Context(), b.redis.B().Del().Key(b.drainer.cache.Name(kind, key)).Build()).Error())
+}
+
+// settled waits until every change has been told, and takes the tombstone away.
+func (b *bundle) settled(key cache.Key) {
+	b.t.Helper()
+	b.becomes(func() bool { keys, _ := b.primary.take(); return len(keys) == 0 })
+	b.drop(key)
+}
+
+func (b *bundle) becomes(condition func() bool) {
+	b.t.Helper()
+	require.Eventually(b.t, condition, patience, time.Millisecond)
 }
 
 // lines is a log.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -25,6 +26,7 @@ type Client struct {
 	pool     *pgxpool.Pool
 	ownsPool bool
 	cache    *cache.Cache
+	outbox   *strategy.Outbox
 	close    sync.Once
 	closeErr error
 }
@@ -41,15 +43,29 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
-		return nil, errors.Join(err, c.release(ctx))
+		c.release()
+		return nil, err
 	}
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, Ledger: c.Usage,
+		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
+		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
+	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
+	c.outbox.Start()
 	return c, nil
+}
+
+// listen is how to hear notifications: past a pooler, which loses them.
+func (c *Client) listen(cfg Config) *pgx.ConnConfig {
+	if cfg.DirectURL != "" {
+		if direct, err := pgx.ParseConfig(cfg.DirectURL); err == nil { // Validate has parsed it
+			return direct
+		}
+	}
+	return c.pool.Config().ConnConfig.Copy()
 }
 
 func (c *Client) open(ctx context.Context, cfg Config) (err error) {
@@ -60,7 +76,7 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 		return nil
 	}
 	c.cache, err = cache.Open(ctx, cache.Options{
-		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, TTL: cfg.MaxStaleness,
+		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, MaxStaleness: cfg.MaxStaleness,
 		Require: cfg.RequireRedis, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -123,27 +139,26 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 // running and says so. A second Close gives what the first one gave.
 func (c *Client) Close(ctx context.Context) error {
 	c.close.Do(func() {
-		c.closeErr = errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.release(ctx))
+		closed := make(chan error, 1)
+		go func() {
+			c.outbox.Close()
+			err := errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
+			c.release()
+			closed <- err
+		}()
+		select {
+		case c.closeErr = <-closed:
+		case <-ctx.Done():
+			c.closeErr = result.New(result.QueryTimeout, "the deadline of Close passed with %d database connections still in use", c.pool.Stat().AcquiredConns())
+		}
 	})
 	return c.closeErr
 }
 
-func (c *Client) release(ctx context.Context) error {
-	if c.cache != nil {
-		c.cache.Close()
-	}
-	if c.pool == nil || !c.ownsPool {
-		return nil
-	}
-	closed := make(chan struct{})
-	go func() {
-		c.pool.Close() // waits for the connections in use
-		close(closed)
-	}()
-	select {
-	case <-closed:
-		return nil
-	case <-ctx.Done():
-		return result.New(result.QueryTimeout, "%d calls were still running at the deadline of Close", c.pool.Stat().AcquiredConns())
+// release closes the connections, when the calls that hold them have ended.
+func (c *Client) release() {
+	c.cache.Close()
+	if c.pool != nil && c.ownsPool {
+		c.pool.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"strings"
@@ -25,6 +26,11 @@ const (
 
 const (
 	maxConnsLimit  = 10_000
+	maxCachedKeys  = 100_000_000
+	maxChecks      = 1_000
+	minChecks      = 0.001
+	minStaleness   = 2 * time.Second // a proof of freshness is up to a second old when it comes
+	maxStale       = 24 * time.Hour
 	maxTimeout     = 10 * time.Minute
 	maxPrefix      = 64
 	maxWindow      = 3660 * 24 * time.Hour
@@ -36,8 +42,8 @@ const (
 type Config struct {
 	// DatabaseURL is PostgreSQL's, as pgx takes it. Env DATABASE_URL.
 	DatabaseURL string
-	// DirectURL is PostgreSQL's past a transaction pooler, for migrations; ""
-	// means DatabaseURL. Env RELAYSTORE_DIRECT_URL.
+	// DirectURL is PostgreSQL's past a transaction pooler, for migrations and
+	// LISTEN; "" means DatabaseURL. Env RELAYSTORE_DIRECT_URL.
 	DirectURL string
 	// RedisURL is redis://, rediss:// or unix://; "" means no cache. Env REDIS_URL.
 	RedisURL string
@@ -58,6 +64,17 @@ type Config struct {
 	// MaxStaleness is how old a cached answer may be where no invalidation
 	// reaches it. Env RELAYSTORE_MAX_STALENESS.
 	MaxStaleness time.Duration
+	// StaleIfError is how long cached keys go on validating while PostgreSQL is
+	// down, since the last proof that they were fresh; 0 is MaxStaleness. Env
+	// RELAYSTORE_STALE_IF_ERROR.
+	StaleIfError time.Duration
+	// CachedKeys is how many API keys a process keeps, at about 1 KiB each. Env
+	// RELAYSTORE_CACHED_KEYS.
+	CachedKeys int
+	// ConsistencyChecks is how many cached answers a second a process compares
+	// with PostgreSQL; 0 is one, a negative number none. Env
+	// RELAYSTORE_CONSISTENCY_CHECKS.
+	ConsistencyChecks float64
 	// RequestIDWindow is how long a record's RequestID is remembered, at least
 	// 24 h. Env RELAYSTORE_REQUEST_ID_WINDOW.
 	RequestIDWindow time.Duration
@@ -102,6 +119,9 @@ func (c Config) checkSources() error {
 	bad(c.RedisURL == "" && c.RequireRedis, "RELAYSTORE_REQUIRE_REDIS", "contradicts an empty REDIS_URL")
 	bad(c.RedisURL == "" && c.RedisOption != nil, "REDIS_URL", "required by RedisOption")
 	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
+	bad(c.RedisURL == "" && c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
+	bad(c.RedisURL == "" && c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
+	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
 	if c.DatabaseURL != "" {
 		_, err := pgxpool.ParseConfig(c.DatabaseURL)
 		bad(err != nil, "DATABASE_URL", "cannot be parsed")
@@ -122,6 +142,12 @@ func (c Config) checkBounds() error {
 	if c.MaxConns < 0 || c.MaxConns > maxConnsLimit {
 		errs = append(errs, result.Invalid("RELAYSTORE_MAX_CONNS", "must lie between 1 and %d", maxConnsLimit))
 	}
+	if rate := c.ConsistencyChecks; !(rate <= 0 || rate >= minChecks && rate <= maxChecks) { // NaN as well
+		errs = append(errs, result.Invalid("RELAYSTORE_CONSISTENCY_CHECKS", "must lie between %g and %d, or be negative", minChecks, maxChecks))
+	}
+	if c.CachedKeys < 0 || c.CachedKeys > maxCachedKeys {
+		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_KEYS", "must lie between 1 and %d", maxCachedKeys))
+	}
 	for _, d := range []struct {
 		name      string
 		value     time.Duration
@@ -129,7 +155,8 @@ func (c Config) checkBounds() error {
 	}{
 		{"RELAYSTORE_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, maxTimeout},
 		{"RELAYSTORE_OP_TIMEOUT", c.OpTimeout, time.Millisecond, maxTimeout},
-		{"RELAYSTORE_MAX_STALENESS", c.MaxStaleness, time.Millisecond, maxTimeout},
+		{"RELAYSTORE_MAX_STALENESS", c.MaxStaleness, minStaleness, maxTimeout},
+		{"RELAYSTORE_STALE_IF_ERROR", c.StaleIfError, time.Second, maxStale},
 		{"RELAYSTORE_REQUEST_ID_WINDOW", c.RequestIDWindow, shortestWindow, maxWindow},
 	} {
 		if d.value != 0 && (d.value < d.low || d.value > d.high) {
@@ -173,6 +200,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxConns == 0 {
 		c.MaxConns = DefaultMaxConns
+	}
+	if c.ConsistencyChecks == 0 {
+		c.ConsistencyChecks = 1
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -27,12 +27,17 @@ func ConfigFromEnv() (Config, error) {
 		ConnectTimeout:      duration("RELAYSTORE_CONNECT_TIMEOUT"),
 		OpTimeout:           duration("RELAYSTORE_OP_TIMEOUT"),
 		MaxStaleness:        duration("RELAYSTORE_MAX_STALENESS"),
+		StaleIfError:        duration("RELAYSTORE_STALE_IF_ERROR"),
+		CachedKeys:          parsed("RELAYSTORE_CACHED_KEYS", &errs, "a whole number", strconv.Atoi),
+		ConsistencyChecks:   parsed("RELAYSTORE_CONSISTENCY_CHECKS", &errs, "a number", number),
 		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
 	}
 	return c, errors.Join(errs...)
 }
+
+func number(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 
 // parsed reads a variable; an empty one is the zero value.
 func parsed[T any](name string, errs *[]error, want string, parse func(string) (T, error)) T {

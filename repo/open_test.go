@@ -145,7 +145,7 @@ func TestCloseSaysWhatStillRuns(t *testing.T) {
 	require.NoError(t, err)
 	_, err = blocker.Exec(t.Context(), "SELECT FROM api_keys FOR UPDATE")
 	require.NoError(t, err)
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- c.APIKeys.DeleteAPIKey(context.Background(), k.ID).Err() }()
 	require.Eventually(t, func() bool {
 		var waiting int
@@ -154,7 +154,7 @@ func TestCloseSaysWhatStillRuns(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorContains(t, c.Close(ctx), "1 calls were still running")
+	require.ErrorContains(t, c.Close(ctx), "database connections still in use")
 	require.NoError(t, blocker.Rollback(t.Context()))
 	require.NoError(t, <-done, "a call that was running ends as it would have")
 }

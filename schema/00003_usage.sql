@@ -87,7 +87,7 @@ CREATE INDEX usage_rollups_account ON usage_rollups (account_id, bucket);
 -- lock that lets reads and writes of the other months go on.
 -- +goose StatementBegin
 CREATE FUNCTION usage_ensure_month(month timestamptz) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     low  timestamp := date_trunc('month', month AT TIME ZONE 'UTC');
     high timestamp := low + interval '1 month';
@@ -106,6 +106,15 @@ BEGIN
     EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
     EXECUTE format('ALTER TABLE usage_records ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
         part, low AT TIME ZONE 'UTC', high AT TIME ZONE 'UTC');
+END $$;
+-- +goose StatementEnd
+
+-- It runs with its owner's rights: a caller's temporary tables must not take the
+-- place of ours.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION usage_ensure_month(timestamptz) SET search_path = %I, pg_temp', current_schema());
 END $$;
 -- +goose StatementEnd
 

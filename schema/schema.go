@@ -22,7 +22,8 @@ var migrations embed.FS
 const (
 	// lockTimeout is how long a statement of a migration waits for a table that
 	// the running gateways use, before it gives up and nothing has changed.
-	lockTimeout = 5 * time.Second
+	lockTimeout    = 5 * time.Second
+	connectTimeout = 5 * time.Second
 	// Another migrator is waited for as long as lockProbes × lockProbeSeconds.
 	lockProbeSeconds = 1
 	lockProbes       = 300
@@ -47,6 +48,7 @@ func Open(url string) (*Migrator, error) {
 	}
 	cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(lockTimeout.Milliseconds(), 10)
 	cfg.RuntimeParams["application_name"] = "relaystore migrate"
+	cfg.ConnectTimeout = min(cfg.ConnectTimeout, connectTimeout)
 	db := stdlib.OpenDB(*cfg)
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockProbeSeconds, lockProbes))
 	if err != nil {

@@ -108,6 +108,9 @@ func (p *Postgres) bounded(ctx context.Context) (context.Context, context.Cancel
 }
 
 func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return notAcquiredError{err}
+	}
 	conn, err := p.Pool.Acquire(ctx)
 	if err != nil {
 		return notAcquiredError{p.acquireError(ctx, err)}

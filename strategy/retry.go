@@ -2,9 +2,11 @@ package strategy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -38,7 +40,7 @@ func (p RetryPolicy) Do(ctx context.Context, f func() error, again func(error) b
 	delays := p.delays()
 	for attempt := 0; ; attempt++ {
 		err := f()
-		if err == nil || attempt >= p.MaxRetries || !retryable[result.From(err).Code] || !again(err) {
+		if err == nil || attempt >= p.MaxRetries || !retryable[result.From(err).Code] || errors.Is(err, puddle.ErrClosedPool) || !again(err) {
 			return err
 		}
 		if !sleep(ctx, delays.NextBackOff()) {

@@ -53,7 +53,7 @@ func (r *Repo) update(ctx context.Context, keyID string, patch Patch) (updated A
 		if err := patch.apply(&k); err != nil {
 			return nil, err
 		}
-		if err := k.normalise(); err != nil {
+		if err := patch.check(&k); err != nil {
 			return nil, err
 		}
 		stored, err := r.queries.APIKeyUpdate(ctx, tx, k.updateParams(id, k.IsActive, row.APIKey.ActivatedAt, r.tick(row.APIKey.UpdatedAt)))

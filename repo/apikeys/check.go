@@ -189,7 +189,7 @@ func checkDocument(field string, doc []byte, start byte, kind string) error {
 	if err := result.CheckJSON(field, doc, maxJSON); err != nil {
 		return err
 	}
-	if doc = bytes.TrimSpace(doc); len(doc) > 0 && doc[0] != start {
+	if doc = bytes.TrimSpace(doc); len(doc) > 0 && string(doc) != "null" && doc[0] != start {
 		return result.Invalid(field, "not a JSON %s", kind)
 	}
 	return nil

@@ -68,9 +68,9 @@ func (r *Repo) hashes(data KeyData) (plaintext string, native, legacy []byte, er
 	case err != nil:
 		return "", nil, nil, err
 	case data.HashScheme == "" || data.HashScheme == HashSHA256:
-		return "", hash, nil, nil
+		return "", hash[:], nil, nil
 	case data.HashScheme == HashLegacy:
-		return "", nil, hash, nil
+		return "", nil, hash[:], nil
 	}
 	return "", nil, nil, result.Invalid("hashScheme", "must be %s or %s", HashSHA256, HashLegacy)
 }

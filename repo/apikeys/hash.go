@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -32,10 +33,36 @@ func newPlaintext(prefix string) string {
 	return prefix + hex.EncodeToString(secret[:])
 }
 
-func parseHash(text string) ([]byte, error) {
-	hash, err := hex.DecodeString(text)
-	if err != nil || len(hash) != hashBytes {
-		return nil, result.Invalid("hashedKey", "not %d hex digits", 2*hashBytes)
+// parseHash reads 64 hex digits without allocating; what is no digit is found at
+// the end, so that the loop has no branch (a quarter of a hit's time otherwise).
+func parseHash(text string) (hash cache.Key, err error) {
+	if len(text) != hex.EncodedLen(hashBytes) {
+		return hash, errHash
+	}
+	var seen byte
+	for i := range hash {
+		high, low := nibbles[text[2*i]], nibbles[text[2*i+1]]
+		seen |= high | low
+		hash[i] = high<<4 | low
+	}
+	if seen > 0xf {
+		return cache.Key{}, errHash
 	}
 	return hash, nil
 }
+
+var errHash = result.Invalid("hashedKey", "not %d hex digits", hex.EncodedLen(hashBytes))
+
+// nibbles gives a hex digit's value; above 0xf it is none.
+var nibbles = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 0xff
+	}
+	for c := range byte(10) {
+		t['0'+c] = c
+	}
+	for c := range byte(6) {
+		t['a'+c], t['A'+c] = 10+c, 10+c
+	}
+	return t
+}()

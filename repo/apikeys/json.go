@@ -25,8 +25,13 @@ func (d *KeyData) UnmarshalJSON(data []byte) error {
 	if err != nil || len(unknown) == 0 {
 		return err
 	}
+	for _, name := range []string{"isActive", "createdAt", "updatedAt", "lastUsedAt", "activatedAt"} {
+		if _, given := unknown[name]; given {
+			return result.Invalid(name, "not of a new key, which is active; update it afterwards")
+		}
+	}
 	extra := make(map[string]json.RawMessage)
-	if len(d.Extra) > 0 {
+	if len(d.Extra) > 0 && string(d.Extra) != "null" {
 		if err := json.Unmarshal(d.Extra, &extra); err != nil {
 			return result.Invalid("extra", "not a JSON object")
 		}

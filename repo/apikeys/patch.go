@@ -109,3 +109,18 @@ func (p Patch) apply(k *APIKey) error {
 	p.Extra.Apply(&k.Extra, nil)
 	return nil
 }
+
+// check refuses what the patch made wrong. Documents that it leaves alone are not
+// measured again: as stored they are longer than they were given.
+func (p Patch) check(k *APIKey) error {
+	extra, rules := k.Extra, k.OpenAIResponsesPayloadRules
+	if p.Extra.IsZero() {
+		k.Extra = nil
+	}
+	if p.OpenAIResponsesPayloadRules.IsZero() {
+		k.OpenAIResponsesPayloadRules = nil
+	}
+	err := k.normalise()
+	k.Extra, k.OpenAIResponsesPayloadRules = extra, rules
+	return err
+}

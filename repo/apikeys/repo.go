@@ -2,7 +2,7 @@ package apikeys
 
 import (
 	"context"
-	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -24,11 +24,19 @@ type Ledger interface {
 type Config struct {
 	Primary *strategy.Postgres
 	// Cache may be nil: every call then reads the primary.
-	Cache  *cache.Cache
-	Ledger Ledger
+	Cache *cache.Cache
+	// CachedKeys is how many keys the process keeps; 0 is cache.DefaultRecords.
+	CachedKeys int
+	// StaleIfError is how long cached keys go on validating while the primary is
+	// down, since the last proof of freshness; 0 is not beyond MaxStaleness.
+	StaleIfError time.Duration
+	Ledger       Ledger
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, taken as text;
 	// "" turns the legacy scheme off.
 	LegacyEncryptionKey string
+	// ChecksPerSecond is how many cached keys a second are compared with the
+	// primary; see [Repo.Consistency]. 0 checks none.
+	ChecksPerSecond float64
 	// Prefix starts new plaintexts; "" is DefaultPrefix.
 	Prefix string
 }
@@ -38,8 +46,12 @@ type Repo struct {
 	Config
 
 	queries *db.Queries
+	records *cache.Records[record]
 	used    *lastUsed
 	now     func() time.Time
+
+	stop    context.CancelFunc
+	measure sync.WaitGroup
 }
 
 // New makes a Repo, whose background work Close ends.
@@ -48,12 +60,30 @@ func New(cfg Config) *Repo {
 		cfg.Prefix = DefaultPrefix
 	}
 	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
+	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
+		Kind: "apikey", Load: r.load, Encode: encode, Decode: decode, Size: cfg.CachedKeys, Timeout: cfg.Primary.OpTimeout,
+		Down: primaryDown, StaleIfError: cfg.StaleIfError,
+	})
 	r.used = newLastUsed(r.storeLastUsed)
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	if cfg.Cache != nil && cfg.ChecksPerSecond > 0 {
+		r.measure.Go(func() { r.records.Measure(ctx, cfg.ChecksPerSecond) })
+	}
 	return r
 }
 
 // Close writes the last uses that are not stored yet, within ctx.
-func (r *Repo) Close(ctx context.Context) error { return r.used.close(ctx) }
+func (r *Repo) Close(ctx context.Context) error {
+	r.stop()
+	r.measure.Wait()
+	return r.used.close(ctx)
+}
+
+// Consistency tells how many cached answers this process has compared with
+// PostgreSQL, and how many of them PostgreSQL had replaced more than a second
+// before. An operator can state the cache's nines with it.
+func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
 
 // write is the one way to change keys: f runs in a transaction and tells the
 // hashes whose copies must go before the caller hears that it is done.
@@ -63,21 +93,33 @@ func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hash
 		stale, err = f(ctx, tx)
 		return err
 	})
-	r.Cache.Evict(ctx, cacheKeys(stale)...)
+	r.records.Evict(ctx, r.databaseClock, cacheKeys(stale)...)
 	return named(err)
 }
 
-func cacheKeys(hashes [][]byte) []string {
-	keys := make([]string, 0, len(hashes))
+// databaseClock is asked where Redis cannot be told. Where the database does not
+// answer either, it guesses on the safe side: a minute is more than clocks differ.
+func (r *Repo) databaseClock(ctx context.Context) int64 {
+	var now time.Time
+	err := r.Primary.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		now, err = r.queries.DatabaseClock(ctx, c)
+		return err
+	})
+	if err != nil {
+		now = time.Now().Add(time.Minute)
+	}
+	return now.UnixMicro()
+}
+
+func cacheKeys(hashes [][]byte) []cache.Key {
+	keys := make([]cache.Key, 0, len(hashes))
 	for _, h := range hashes {
-		if h != nil {
-			keys = append(keys, cacheKey(h))
+		if len(h) == hashBytes {
+			keys = append(keys, cache.Key(h))
 		}
 	}
 	return keys
 }
-
-func cacheKey(hash []byte) string { return "apikey:" + hex.EncodeToString(hash) }
 
 // identities maps the constraints that a duplicate breaks to the field.
 var identities = map[string]string{

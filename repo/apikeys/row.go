@@ -156,7 +156,7 @@ func document(j dbtype.JSON, empty string) json.RawMessage {
 }
 
 func stored(doc json.RawMessage, empty string) dbtype.JSON {
-	if len(doc) == 0 {
+	if len(doc) == 0 || string(doc) == "null" {
 		return dbtype.JSON(empty)
 	}
 	return dbtype.JSON(doc)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -52,13 +53,13 @@ func CheckJSON(field string, doc []byte, limit int) error {
 	case loneSurrogate(doc):
 		return Invalid(field, "not valid Unicode")
 	}
-	return checkTokens(field, doc)
+	return checkTokens(field, doc, limit)
 }
 
-func checkTokens(field string, doc []byte) error {
+func checkTokens(field string, doc []byte, limit int) error {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
-	level := 0
+	level, stored := 0, len(doc)
 	for {
 		tok, err := dec.Token()
 		if err != nil {
@@ -72,6 +73,9 @@ func checkTokens(field string, doc []byte) error {
 		case json.Number:
 			if hugeNumber.MatchString(v.String()) {
 				return Invalid(field, "holds a number of too many digits")
+			}
+			if stored += storedDigits(v); stored > 2*limit { // JSONB writes exponents out
+				return Invalid(field, "larger than %d bytes when it is stored", 2*limit)
 			}
 		case string:
 			if strings.IndexByte(v, 0) >= 0 {
@@ -90,4 +94,11 @@ func CheckAmount(field string, amount Money) error {
 		return Invalid(field, "%s", From(err).Message)
 	}
 	return nil
+}
+
+// storedDigits is how many digits the exponent of a number becomes.
+func storedDigits(n json.Number) int {
+	_, exponent, _ := strings.Cut(strings.ToLower(n.String()), "e")
+	digits, _ := strconv.Atoi(strings.TrimLeft(exponent, "+-"))
+	return digits
 }

@@ -2,6 +2,7 @@ package result
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -53,6 +54,9 @@ func From(err error) *Error {
 	if err == nil {
 		return nil
 	}
+	if own, ok := err.(*Error); ok { //nolint:errorlint // the hot path's short cut
+		return own
+	}
 	var own *Error
 	if errors.As(err, &own) {
 		return own
@@ -64,6 +68,9 @@ func From(err error) *Error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return fromSQLState(pg, err)
+	}
+	if errors.Is(err, puddle.ErrClosedPool) {
+		return New(ConnectionFailed, "the client is closed")
 	}
 	return of(fromType(err), err)
 }
@@ -92,7 +99,11 @@ func fromSQLState(pg *pgconn.PgError, err error) *Error {
 func fromType(err error) Code {
 	var connect *pgconn.ConnectError
 	var redis *rueidis.RedisError
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &syntax), errors.As(err, &kind):
+		return InvalidQuery
 	case errors.Is(err, pgx.ErrNoRows):
 		return RecordNotFound
 	case errors.Is(err, pgx.ErrTxClosed), errors.Is(err, pgx.ErrTxCommitRollback):
@@ -125,7 +136,7 @@ var redisErrors = []error{
 }
 
 var brokenPipes = []error{
-	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, puddle.ErrClosedPool,
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed,
 	syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE,
 }
 

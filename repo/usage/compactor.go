@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 const (
@@ -73,7 +74,7 @@ func (c *compactor) report(err error) {
 	case failed == c.failed:
 	case failed && !errors.Is(err, context.Canceled):
 		c.failed = true
-		c.repo.Logger.Warn("relaystore: pending usage cannot be compacted, figures stay right but grow slower", slog.Any("error", err))
+		c.repo.Logger.Warn("relaystore: pending usage cannot be compacted, figures stay right but grow slower", slog.Any("error", result.From(err)))
 	case !failed:
 		c.failed = false
 		c.repo.Logger.Info("relaystore: pending usage is compacted again")

@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"github.com/redis/rueidis"
+)
+
+// onInvalidations takes Redis' pushes. It runs where the connection is read: it
+// must not block, load or log. nil means that the connection was lost, or that
+// Redis was flushed: freshness goes first, so that nothing is filled behind the
+// flush.
+func (c *Cache) onInvalidations(messages []rueidis.RedisMessage) {
+	if messages == nil {
+		c.fresh.clear()
+		c.flush()
+		return
+	}
+	for _, m := range messages {
+		if name, err := m.ToString(); err == nil {
+			c.invalidateName(name)
+		}
+	}
+}
+
+func (c *Cache) flush() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, records := range c.kinds {
+		records.flush()
+	}
+}
+
+func (c *Cache) invalidateName(name string) {
+	kind, digits, ok := strings.Cut(strings.TrimPrefix(name, c.opts.Prefix+pushMark), ":")
+	var key Key
+	if !ok || len(digits) != hex.EncodedLen(len(key)) {
+		return
+	}
+	if _, err := hex.Decode(key[:], []byte(digits)); err == nil {
+		c.invalidate(kind, &key)
+	}
+}
+
+func (c *Cache) invalidate(kind string, key *Key) {
+	c.mu.RLock()
+	records := c.kinds[kind]
+	c.mu.RUnlock()
+	if records != nil {
+		records.invalidate(key)
+	}
+}
+
+// pushMark starts, behind the prefix, the names that Redis tracks.
+const pushMark = "push:"
+
+// pushName is what Redis pushes when a record has changed.
+func (c *Cache) pushName(kind string, key *Key) string {
+	return c.opts.Prefix + pushMark + kind + ":" + hex.EncodeToString(key[:])
+}
+
+// name is a record's key in Redis.
+func (c *Cache) name(kind string, key *Key) string {
+	return c.opts.Prefix + kind + ":" + hex.EncodeToString(key[:])
+}

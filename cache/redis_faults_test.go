@@ -1,0 +1,91 @@
+package cache_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/devstack"
+)
+
+// private gives a bundle on a Redis that no other test uses, and its process id.
+func private(t *testing.T) (*bundle, int) {
+	t.Helper()
+	stack, err := devstack.Start(t.Context(), devstack.Options{SkipPostgres: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stack.Close()) })
+	opt, err := rueidis.ParseURL(stack.RedisURL)
+	require.NoError(t, err)
+	redis, err := rueidis.NewClient(opt)
+	require.NoError(t, err)
+	t.Cleanup(redis.Close)
+	return setupOn(t, stack.RedisURL, redis, "private:"), stack.PIDs()[0]
+}
+
+// A stopped Redis keeps its sockets open and says nothing.
+func TestRedisStopped(t *testing.T) {
+	t.Parallel()
+	b, pid := private(t)
+	b.options.MaxStaleness = 300 * time.Millisecond
+	p, writer := b.process(), b.process()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	b.write(writer, key, "two")
+	require.Equal(t, "two", b.get(writer, key))
+	b.bounded(p, time.Now(), "two")
+	b.becomes(func() bool { return len(p.log.texts()) == 1 })
+	for range 100 {
+		require.True(t, b.loaded(p, key))
+	}
+	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	for _, p := range []*process{p, writer} {
+		b.cached(b.fresh(p), key, "two")
+		b.becomes(func() bool { return len(p.log.texts()) == 2 })
+		require.Equal(t, []string{silent, answers}, p.log.texts())
+	}
+}
+
+// A flush is pushed, and begins a new epoch, also for a fill that is under way.
+func TestRedisFlushed(t *testing.T) {
+	t.Parallel()
+	b, _ := private(t)
+	p, other := b.process(), b.process()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	second := cache.KeyOf(2)
+	b.primary.secretly(second, "old")
+	fill := b.hold(p, second)
+	epoch := p.Epoch()
+	require.NoError(t, b.redis.Do(t.Context(), b.redis.B().Flushdb().Build()).Error())
+	b.primary.secretly(key, "two") // no push tells this
+	b.primary.secretly(second, "new")
+	b.becomes(func() bool { return p.Epoch() != epoch })
+	require.Equal(t, "old", fill(), "it began before")
+	for _, p := range []*process{b.fresh(p), b.fresh(other)} {
+		b.cached(p, key, "two")
+		b.cached(p, second, "new")
+	}
+	require.Empty(t, p.log.texts())
+}
+
+// A restart without its data loses the connections, the records and the
+// heartbeat in one moment.
+func TestRedisRestartedEmpty(t *testing.T) {
+	t.Parallel()
+	b, _ := private(t)
+	p := b.process()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	epoch := p.Epoch()
+	b.redis.DoMulti(t.Context(), b.redis.B().Multi().Build(), b.redis.B().Flushall().Build(),
+		b.redis.B().ClientKill().TypeNormal().SkipmeYes().Build(), b.redis.B().Exec().Build())
+	b.primary.secretly(key, "two")
+	b.becomes(func() bool { return p.Epoch() != epoch })
+	b.cached(b.fresh(p), key, "two")
+}

@@ -1,0 +1,171 @@
+package cache
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+)
+
+// Key is what a record is known by: 32 bytes that are spread evenly, such as a
+// SHA-256.
+type Key [32]byte
+
+// slotsPerBucket makes a bucket 64 bytes, one line of a processor's cache.
+const slotsPerBucket = 6
+
+// Table keeps decoded, immutable records of one process by key. A look-up takes
+// no lock and allocates nothing. It is set-associative: a record lives in one of
+// the six slots of its key's bucket, and a full bucket evicts.
+//
+// Filling it is a race against invalidation, which the bucket's counter decides:
+// [Table.Begin] remembers the counter before the record is asked for, every
+// [Table.Invalidate] moves it, and [Ticket.Store] stores only if it has not moved.
+type Table[V any] struct {
+	live      atomic.Pointer[[]bucket[V]]
+	evictions atomic.Int64
+}
+
+type bucket[V any] struct {
+	mu    sync.Mutex
+	moves uint64
+	slots [slotsPerBucket]atomic.Pointer[item[V]]
+}
+
+type item[V any] struct {
+	key   Key
+	used  atomic.Bool // since it was stored or last spared
+	value V
+}
+
+// NewTable makes a table that holds about size records before it evicts, and at
+// most 12 times as many.
+func NewTable[V any](size int) *Table[V] {
+	n := 1
+	for n*slotsPerBucket < 2*size {
+		n *= 2
+	}
+	t := &Table[V]{}
+	fresh := make([]bucket[V], n)
+	t.live.Store(&fresh)
+	return t
+}
+
+// Get gives the record of a key, or nil. The record must not be changed.
+func (t *Table[V]) Get(key *Key) *V {
+	b := bucketOf(*t.live.Load(), key)
+	for i := range b.slots {
+		it := b.slots[i].Load()
+		if it != nil && it.key == *key {
+			if !it.used.Load() { // a hot record's line stays shared
+				it.used.Store(true)
+			}
+			return &it.value
+		}
+	}
+	return nil
+}
+
+// Invalidate takes a key's record out and makes every fill that has begun void.
+func (t *Table[V]) Invalidate(key *Key) {
+	for live := t.live.Load(); ; {
+		bucketOf(*live, key).invalidate(key)
+		now := t.live.Load()
+		if now == live {
+			return
+		}
+		live = now // a Flush came in between; a fill may have begun behind it
+	}
+}
+
+func (b *bucket[V]) invalidate(key *Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.moves++
+	for i := range b.slots {
+		if it := b.slots[i].Load(); it != nil && it.key == *key {
+			b.slots[i].Store(nil)
+		}
+	}
+}
+
+// Flush takes every record out and makes every fill that has begun void: those
+// end in buckets that nobody looks into any more.
+func (t *Table[V]) Flush() {
+	fresh := make([]bucket[V], len(*t.live.Load()))
+	t.live.Store(&fresh)
+}
+
+// Evictions counts the records that went for others' sake.
+func (t *Table[V]) Evictions() int64 { return t.evictions.Load() }
+
+// Ticket is the right to store what is asked for from now on.
+type Ticket[V any] struct {
+	table  *Table[V]
+	bucket *bucket[V]
+	key    Key
+	moves  uint64
+}
+
+// Begin must come before the record is asked for, wherever that is.
+func (t *Table[V]) Begin(key *Key) Ticket[V] {
+	b := bucketOf(*t.live.Load(), key)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Ticket[V]{t, b, *key, b.moves}
+}
+
+// Holds tells whether no invalidation has come since Begin.
+func (k Ticket[V]) Holds() bool {
+	if live := *k.table.live.Load(); bucketOf(live, &k.key) != k.bucket {
+		return false // flushed
+	}
+	k.bucket.mu.Lock()
+	defer k.bucket.mu.Unlock()
+	return k.bucket.moves == k.moves
+}
+
+// Store keeps the record, unless an invalidation came since Begin. It tells
+// which.
+func (k Ticket[V]) Store(value V) bool {
+	b := k.bucket
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.moves != k.moves {
+		return false
+	}
+	b.slots[k.place()].Store(&item[V]{key: k.key, value: value})
+	return true
+}
+
+// place finds the key's own slot, or a free one, or evicts: of the records that
+// were not used since their last chance the first, and each that was used loses
+// its mark.
+func (k Ticket[V]) place() int {
+	free, unused := -1, -1
+	for i := range k.bucket.slots {
+		it := k.bucket.slots[i].Load()
+		switch {
+		case it == nil:
+			free = i
+		case it.key == k.key:
+			return i
+		case !it.used.Load() && unused < 0:
+			unused = i
+		}
+	}
+	if free >= 0 {
+		return free
+	}
+	k.table.evictions.Add(1)
+	if unused >= 0 {
+		return unused
+	}
+	for i := range k.bucket.slots {
+		k.bucket.slots[i].Load().used.Store(false)
+	}
+	return int(k.key[31]) % slotsPerBucket
+}
+
+func bucketOf[V any](buckets []bucket[V], key *Key) *bucket[V] {
+	return &buckets[binary.LittleEndian.Uint64(key[:8])&uint64(len(buckets)-1)] //nolint:gosec // a length is not negative
+}
