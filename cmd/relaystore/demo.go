@@ -56,11 +56,11 @@ func (s *story) tell(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
-	place, err := newPlace(ctx, databaseURL+stack.DatabaseURL, redisURL+stack.RedisURL)
+	place, err := newPlace(ctx, "demo", databaseURL+stack.DatabaseURL, redisURL+stack.RedisURL)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.remove(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, place.remove(ctx)) }()
 
 	s.step("Migrating a new database")
 	if err := schema.Migrate(ctx, place.databaseURL); err != nil {
@@ -75,14 +75,22 @@ type place struct {
 	adminURL, databaseURL, redisURL, prefix, database string
 }
 
-func newPlace(ctx context.Context, databaseURL, redisURL string) (place, error) {
-	name := "relaystore_demo_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+// newPlace makes a place for what.
+func newPlace(ctx context.Context, what, databaseURL, redisURL string) (place, error) {
+	name := "relaystore_" + what + "_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	p := place{adminURL: databaseURL, redisURL: redisURL, prefix: name + ":", database: name}
 	var err error
 	if p.databaseURL, err = withDatabase(databaseURL, name); err != nil {
 		return place{}, err
 	}
-	if err := p.exec(ctx, "CREATE DATABASE "+name); err != nil {
+	if ctx.Err() != nil {
+		return place{}, ctx.Err()
+	}
+	// Not with the caller's ctx: PostgreSQL may finish what is cancelled, and nobody
+	// would know to drop it.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := p.exec(bounded, "CREATE DATABASE "+name); err != nil {
 		return place{}, fmt.Errorf("cannot create the database %s: %w", name, err)
 	}
 	return p, nil
@@ -114,7 +122,10 @@ func (p place) exec(ctx context.Context, sql string) error {
 	return nil
 }
 
+// remove works also when ctx has ended.
 func (p place) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
 	return errors.Join(p.removeKeys(ctx), p.exec(ctx, "DROP DATABASE IF EXISTS "+p.database+" WITH (FORCE)"))
 }
 

@@ -40,7 +40,7 @@ func TestMigrateForAPerson(t *testing.T) {
 		{"up", "the schema is at version"},
 		{"up", "The schema is up to date"},
 		{"status", "00002_api_keys.sql"},
-		{"version", "3"},
+		{"version", "4"},
 		{"down", "Took back migration"},
 	} {
 		p := relaystore(t, env, "migrate", c.command)
@@ -74,5 +74,6 @@ func TestVersion(t *testing.T) {
 	var v versionInfo
 	require.NoError(t, json.Unmarshal([]byte(out), &v))
 	require.NotEmpty(t, v.Version)
-	require.EqualValues(t, 3, v.Schema)
+	known := schema.Versions()
+	require.Equal(t, known[len(known)-1], v.Schema)
 }

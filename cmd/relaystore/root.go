@@ -34,10 +34,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil && err.Error() != "" {
+	code := exitCode(ctx, err, *began)
+	switch {
+	case code == exitInterrupted:
+		_, _ = fmt.Fprintln(stderr, "relaystore: interrupted")
+	case err != nil && err.Error() != "":
 		_, _ = fmt.Fprintln(stderr, "relaystore:", oneLine(err))
 	}
-	return exitCode(ctx, err, *began)
+	return code
 }
 
 func newRootCmd() *cobra.Command {
@@ -50,7 +54,7 @@ func newRootCmd() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemoCmd(), newDevCmd(), newMigrateCmd(), newReplayCmd(), newVersionCmd())
+	root.AddCommand(newBenchCmd(), newDemoCmd(), newDevCmd(), newMigrateCmd(), newReplayCmd(), newVersionCmd())
 	return root
 }
 
