@@ -104,6 +104,7 @@ func (c *Cache) clientOption() (rueidis.ClientOption, error) {
 	// a name of its own beside each record's: fills and expiries of records must
 	// not void tickets, and NOLOOP does not hold for what a script writes.
 	opt.DisableCache = false
+	opt.ForceSingleClient = opt.Sentinel.MasterSet == "" // one heartbeat cannot speak for a cluster's shards
 	opt.PipelineMultiplex = -1
 	opt.ClientTrackingOptions = []string{"BCAST", "PREFIX", c.opts.Prefix + pushMark, "NOLOOP"}
 	opt.OnInvalidations = c.onInvalidations

@@ -38,7 +38,7 @@ type item[V any] struct {
 }
 
 // NewTable makes a table that holds about size records before it evicts, and at
-// most 12 times as many.
+// most four times as many.
 func NewTable[V any](size int) *Table[V] {
 	n := 1
 	for n*slotsPerBucket < 2*size {

@@ -68,8 +68,8 @@ type Config struct {
 	// down, since the last proof that they were fresh; 0 is MaxStaleness. Env
 	// RELAYSTORE_STALE_IF_ERROR.
 	StaleIfError time.Duration
-	// CachedKeys is how many API keys a process keeps, at about 1 KiB each. Env
-	// RELAYSTORE_CACHED_KEYS.
+	// CachedKeys is how many API keys a process keeps before it evicts, at about
+	// 1 KiB each; it may keep up to four times as many. Env RELAYSTORE_CACHED_KEYS.
 	CachedKeys int
 	// ConsistencyChecks is how many cached answers a second a process compares
 	// with PostgreSQL; 0 is one, a negative number none. Env
