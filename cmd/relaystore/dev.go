@@ -21,7 +21,8 @@ production (fsync, appendfsync always), listen on a private socket and on
 127.0.0.1 with a random password, and go away with their data when relaystore
 ends, however it ends. SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to CMD.
 
-Without CMD it prints both addresses for a shell and runs until Ctrl-C.`
+Without CMD it prints both addresses for a shell, runs until Ctrl-C and exits
+with 0.`
 
 const devExample = `  relaystore dev -- go test ./...
   relaystore dev -- sh -c 'psql "$DATABASE_URL"'

@@ -27,7 +27,7 @@ columns TIMESTAMP (UTC), ContextTokens and GeneratedTokens.
 Row n uses key n mod --keys and model n mod 4 of claude-sonnet-4-20250514,
 claude-opus-4-20250514, claude-3-5-haiku-20241022 and gpt-4o. Every row is
 checked before the first one is recorded. A replay that was interrupted or
-killed, or is run again, counts no row twice.
+killed, or is run again with the same --keys, counts no row twice.
 
 The figures are what the library says of the keys afterwards.`
 

@@ -129,7 +129,8 @@ type Created struct {
 type Validation struct {
 	ID          string `json:"id"`
 	Permissions string `json:"permissions"`
-	// IsActive is true for an enabled key that has not expired.
+	// IsActive is true for an enabled key that has not expired. Of one that is not,
+	// a passed ExpiresAt says that it has expired; else it is disabled.
 	IsActive   bool       `json:"isActive"`
 	ExpiresAt  time.Time  `json:"expiresAt,omitzero"`
 	RateLimits RateLimits `json:"rateLimits"`
@@ -150,7 +151,8 @@ type RateLimits struct {
 type Filters struct {
 	// IsActive asks for what ValidateAPIKey would say now.
 	IsActive *bool `json:"isActive,omitempty"`
-	// Permissions asks for keys that grant one platform, "all" included.
+	// Permissions asks for keys that grant one platform, or for those that grant
+	// "all"; the latter grant each platform, too.
 	Permissions string `json:"permissions,omitempty"`
 	// Tags asks for keys that have all of them.
 	Tags []string `json:"tags,omitempty"`
@@ -175,7 +177,8 @@ type Page struct {
 	TotalPages int `json:"totalPages"`
 }
 
-// UsageData is one use of a key, as RecordAPIKeyUsage takes it.
+// UsageData is one use of a key, as RecordAPIKeyUsage takes it. Its total is the sum
+// of the four token counts.
 type UsageData struct {
 	Model        string       `json:"model"`
 	InputTokens  int64        `json:"inputTokens"`

@@ -13,7 +13,7 @@ import (
 // RecordUsage writes one record and returns when it is committed. Wrong input is
 // InvalidQuery and an unknown key RecordNotFound; both name the field, and
 // nothing is written. A RequestID that was recorded before is a success with
-// Duplicate set. A caller who cancels before the write starts gets Cancelled;
+// Duplicate set, and counts nothing, whatever else the record says. A caller who cancels before the write starts gets Cancelled;
 // after that the call waits for the commit, at most OpTimeout, and details of a
 // failure say with outcomeUnknown if it may have happened.
 func (r *Repo) RecordUsage(ctx context.Context, rec Record) result.Status {
