@@ -39,7 +39,7 @@ func TestRedisStopped(t *testing.T) {
 	b.write(writer, key, "two")
 	require.Equal(t, "two", b.get(writer, key))
 	b.bounded(p, time.Now(), "two")
-	b.becomes(func() bool { return len(p.log.texts()) == 1 })
+	b.becomes(func() bool { return len(p.log.texts()) == 1 && len(writer.log.texts()) == 1 })
 	for range 100 {
 		require.True(t, b.loaded(p, key))
 	}
