@@ -26,7 +26,7 @@ const (
 	// commit, and what the library wrote itself has been told already.
 	gather = 10 * time.Millisecond
 	// drainRows bounds what one transaction takes.
-	drainRows = 256
+	drainRows = 64
 	// outboxKeeps is how long a change waits for a Redis. A Redis that was not told
 	// for half of that gets a new epoch, so that dropping the change is harmless.
 	outboxKeeps = time.Hour

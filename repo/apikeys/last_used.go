@@ -2,6 +2,8 @@ package apikeys
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +19,9 @@ const (
 	usedFlush = time.Second
 	// maxUsed bounds the keys remembered; a key beyond it is noted at a later use.
 	maxUsed = 100_000
+	// usedBatch bounds one statement: 100,000 rows in one outlast its deadline, and
+	// would be tried as a whole for ever.
+	usedBatch = 1000
 )
 
 // lastUsed gathers the last uses of keys and stores them in batches.
@@ -65,15 +70,26 @@ func (u *lastUsed) run(ctx context.Context) {
 // keys that have not been used since they were stored.
 func (u *lastUsed) flush(ctx context.Context, due time.Time) error {
 	at := u.due(due)
-	if len(at) == 0 {
-		return nil
+	ids := slices.Collect(maps.Keys(at))
+	for batch := range slices.Chunk(ids, usedBatch) {
+		if err := u.storeBatch(ctx, batch, at); err != nil {
+			return err
+		}
 	}
-	if err := u.store(ctx, at); err != nil {
+	return nil
+}
+
+func (u *lastUsed) storeBatch(ctx context.Context, ids []uuid.UUID, at map[uuid.UUID]time.Time) error {
+	part := make(map[uuid.UUID]time.Time, len(ids))
+	for _, id := range ids {
+		part[id] = at[id]
+	}
+	if err := u.store(ctx, part); err != nil {
 		return err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for id, t := range at {
+	for id, t := range part {
 		u.marks[id].stored = t
 	}
 	return nil
