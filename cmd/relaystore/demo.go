@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,9 @@ a revocation, on a private PostgreSQL and Redis that go away with it.
 
 Where DATABASE_URL or REDIS_URL is set, that server is used instead: the demo
 works there in a database and under a key prefix of its own, and removes them.`
+
+// removeTimeout bounds the removal of a database and of its keys in Redis.
+const removeTimeout = time.Minute
 
 // newDemoCmd is `relaystore demo`.
 func newDemoCmd() *cobra.Command {
@@ -124,7 +128,7 @@ func (p place) exec(ctx context.Context, sql string) error {
 
 // remove works also when ctx has ended.
 func (p place) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
 	return errors.Join(p.removeKeys(ctx), p.exec(ctx, "DROP DATABASE IF EXISTS "+p.database+" WITH (FORCE)"))
 }
@@ -144,8 +148,8 @@ func (p place) removeKeys(ctx context.Context) error {
 		if err != nil {
 			return result.From(err)
 		}
-		for _, key := range page.Elements {
-			if err := client.Do(ctx, client.B().Unlink().Key(key).Build()).Error(); err != nil {
+		if len(page.Elements) > 0 {
+			if err := client.Do(ctx, client.B().Unlink().Key(page.Elements...).Build()).Error(); err != nil {
 				return result.From(err)
 			}
 		}
