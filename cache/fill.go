@@ -58,10 +58,11 @@ func (r *Records[V]) gathered(first filling[V]) []filling[V] {
 	return batch
 }
 
-// fillBatch takes the leases, and fills those whose tickets still hold. Redis
-// pushes in the order that it works in, on the connection that the leases come on:
-// a ticket that holds when its lease has come says that no write was told between
-// the load and the lease, and one that is told after it breaks the lease.
+// fillBatch takes the leases, and fills those whose tickets still hold. A write
+// that was told before the lease has left its tombstone, which refuses the lease for
+// tombstoneTTL; one that is told after it breaks the lease. The ticket catches what
+// was pushed meanwhile. It is no proof by itself: Redis sends pushes at the end of
+// its turn, so that the reply may come before a push of the same turn.
 func (r *Records[V]) fillBatch(ctx context.Context, batch []filling[V]) error {
 	names := make([]string, len(batch))
 	for i := range batch {
