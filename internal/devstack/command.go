@@ -28,13 +28,15 @@ func RunCommand(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	tether(cmd.SysProcAttr, syscall.SIGTERM)
+	// Before cmd: a signal to the group that comes as soon as cmd is there must find
+	// the witness, too, or cmd would get it twice.
+	w := newWitness()
+	defer func() { w.end() }()
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("devstack: %w", err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	w := newWitness()
-	defer func() { w.end() }()
 	for {
 		select {
 		case err := <-done:
