@@ -18,6 +18,7 @@ type drainer struct {
 	cache   *cache.Cache
 	primary *primary
 
+	t     *testing.T
 	mu    sync.Mutex // a step is going on, or the drainer rests
 	last  cache.Heartbeat
 	twice atomic.Bool
@@ -26,6 +27,7 @@ type drainer struct {
 // start begins the steps, which the test's end ends.
 func (d *drainer) start(t *testing.T) {
 	t.Helper()
+	d.t = t
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -45,10 +47,13 @@ func (d *drainer) start(t *testing.T) {
 	t.Cleanup(func() { stop(); running.Wait() })
 }
 
-// rest lets the drainer do nothing, as a dead one, until the result is called.
+// rest lets the drainer do nothing, as a dead one, until the result is called, or
+// until a test that fails meanwhile ends.
 func (d *drainer) rest() (wake func()) {
 	d.mu.Lock()
-	return d.mu.Unlock
+	wake = sync.OnceFunc(d.mu.Unlock)
+	d.t.Cleanup(wake)
+	return wake
 }
 
 // again lets it tell every change twice.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-	"golang.org/x/time/rate"
 )
 
 // KeyOf gives one of many keys that are spread as hashes are.
@@ -100,6 +99,14 @@ func (t *Table[V]) count() (n int) {
 
 // Limit bounds loads to n a second, with a burst of as many.
 func (r *Records[V]) Limit(n int) {
-	r.turns.SetBurst(n)
-	r.turns.SetLimit(rate.Limit(n))
+	r.turns = newTurns(n)
+}
+
+// FillAfter stores a record in the table, lets something happen, and then fills
+// Redis with it, as the background does.
+func (r *Records[V]) FillAfter(ctx context.Context, key Key, v *V, meanwhile func()) error {
+	ticket := r.table.Begin(&key)
+	ticket.Store(v)
+	meanwhile()
+	return r.fillBatch(ctx, []filling[V]{{ticket, v}})
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/redis/rueidis"
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -51,7 +50,7 @@ type Records[V any] struct {
 	table   *Table[*V]
 	unknown *Table[struct{}]
 	flights singleflight.Group
-	turns   *rate.Limiter
+	turns   *turns
 	fills   chan filling[V]
 	meter   meter
 }
@@ -64,7 +63,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 	}
 	r := &Records[V]{
 		Source: source, cache: c, table: NewTable[*V](source.Size), unknown: NewTable[struct{}](unknownKeys),
-		turns: rate.NewLimiter(loadsPerSecond, loadsPerSecond), fills: make(chan filling[V], maxFills),
+		turns: newTurns(loadsPerSecond), fills: make(chan filling[V], maxFills),
 	}
 	if c != nil {
 		c.mu.Lock()
@@ -118,7 +117,7 @@ func (r *Records[V]) miss(ctx context.Context, key *Key, now time.Time) (*V, err
 		v, _ := res.Val.(*V)
 		return v, res.Err
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && r.turns.Tokens() < 1 {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && r.turns.exhausted() {
 			return nil, ErrOverload
 		}
 		return nil, ctx.Err()
@@ -141,8 +140,8 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 			return v, nil
 		}
 	}
-	if err := r.turns.Wait(ctx); err != nil {
-		return nil, ErrOverload
+	if err := r.turns.wait(ctx); err != nil {
+		return nil, err
 	}
 	v, err := r.Load(ctx, key)
 	switch {

@@ -96,7 +96,9 @@ func (b *bundle) open(url string) *process {
 // get reads a record, "" for none.
 func (b *bundle) get(p *process, key cache.Key) string {
 	b.t.Helper()
-	text, err := p.records.Get(b.t.Context(), &key, time.Now())
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience) // a read that joins a held one fails by name
+	defer cancel()
+	text, err := p.records.Get(ctx, &key, time.Now())
 	require.NoError(b.t, err)
 	if text == nil {
 		return ""

@@ -1,0 +1,76 @@
+package cache_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/cache"
+)
+
+// A write between a load and its fill of Redis, whose tombstone a full Redis has
+// evicted: only the ticket tells that the record is old.
+func TestTheTicketGuardsTheFill(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"written": "", "not written": "old"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			p := b.process()
+			old := "old"
+			err := p.records.FillAfter(t.Context(), key, &old, func() {
+				if name == "written" {
+					b.evict(p, key)
+					b.drop(key)
+				}
+			})
+			require.NoError(t, err)
+			require.Equal(t, want, b.stored(key))
+		})
+	}
+}
+
+// A new epoch says that Redis has lost tells: what the process itself holds may be
+// old, too. Its connection is not lost here, which would flush as well.
+func TestANewEpochFlushesTheProcess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.process()
+	b.primary.secretly(key, "old")
+	b.primary.remove(cache.KeyOf(2))
+	b.cached(p, key, "old")
+	b.cached(p, cache.KeyOf(2), "")
+	for _, k := range []cache.Key{key, cache.KeyOf(2)} {
+		b.primary.secretly(k, "new")
+	}
+	require.Equal(t, "old", b.get(p, key), "nobody has told it")
+
+	epoch := p.Epoch()
+	wake := b.drainer.rest()
+	b.drainer.last.Epoch = 0 // the drainer then opens one
+	wake()
+	b.becomes(func() bool { return p.Epoch() > epoch && p.Fresh(time.Now()) })
+	require.Equal(t, "new", b.get(p, key))
+	require.Equal(t, "new", b.get(p, cache.KeyOf(2)))
+}
+
+// A load that hangs for long has read what was true when it began; who comes after
+// half of MaxStaleness begins one of his own, though nobody has told of a change.
+func TestOldLoadsAreNotJoined(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.options.MaxStaleness = 20 * time.Millisecond
+	p := b.open(b.url)
+	b.primary.secretly(key, "old")
+	finish := b.hold(p, key)
+	b.primary.secretly(key, "new")
+	b.becomes(func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		text, err := p.records.Get(ctx, &key, time.Now())
+		return err == nil && text != nil && *text == "new"
+	})
+	require.Equal(t, "old", finish())
+}
