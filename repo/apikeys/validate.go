@@ -26,7 +26,13 @@ func (r *Repo) ValidateAPIKey(ctx context.Context, hashedKey string) result.Resu
 	if err != nil {
 		return result.Fail[Validation](err)
 	}
-	return r.validate(ctx, &hash)
+	now := r.now()
+	rec, err := r.find(ctx, &hash, now)
+	if err != nil || !rec.activeAt(now) {
+		return refusal(rec, err)
+	}
+	r.markUsed(rec, now)
+	return rec.active // here, since one more function in between would copy it once more
 }
 
 // ValidatePlaintext is ValidateAPIKey for the key that a client sent. Where the
@@ -36,39 +42,44 @@ func (r *Repo) ValidatePlaintext(ctx context.Context, plaintext string) result.R
 	if plaintext == "" || len(plaintext) > maxPlaintext {
 		return result.Fail[Validation](errUnknown)
 	}
+	now := r.now()
 	native, legacy := r.bothHashes(plaintext)
-	v := r.validate(ctx, (*cache.Key)(native))
-	if legacy == nil || !errors.Is(v.Err(), result.RecordNotFound) {
-		return v
+	rec, err := r.find(ctx, (*cache.Key)(native), now)
+	if legacy != nil && errors.Is(err, result.RecordNotFound) {
+		if rec, err = r.find(ctx, (*cache.Key)(legacy), now); err == nil {
+			_ = r.addNativeHash(ctx, rec.ID, native) // the answer does not hang on it: the next call tries again
+		}
 	}
-	v = r.validate(ctx, (*cache.Key)(legacy))
-	if known, err := v.Get(); err == nil {
-		_ = r.addNativeHash(ctx, known.ID, native) // the answer does not hang on it: the next call tries again
+	if err != nil || !rec.activeAt(now) {
+		return refusal(rec, err)
 	}
-	return v
+	r.markUsed(rec, now)
+	return rec.active
 }
 
 // errUnknown is made once: a stranger's key must cost no more than a client's.
 var errUnknown = result.From(result.RecordNotFound)
 
-func (r *Repo) validate(ctx context.Context, hash *cache.Key) result.Result[Validation] {
-	now := r.now()
+// find gives a key's record, whose life it starts where it waits for that, or
+// errUnknown.
+func (r *Repo) find(ctx context.Context, hash *cache.Key, now time.Time) (*record, error) {
 	rec, err := r.records.Get(ctx, hash, now)
 	switch {
 	case err != nil:
-		return result.Fail[Validation](overload(err))
+		return nil, overload(err)
 	case rec == nil:
-		return result.Fail[Validation](errUnknown)
+		return nil, errUnknown
 	case rec.waits:
-		if rec, err = r.activate(ctx, rec, *hash, now); err != nil {
-			return result.Fail[Validation](err)
-		}
+		return r.activate(ctx, rec, *hash, now)
 	}
-	if !rec.activeAt(now) {
-		return result.OK(rec.answer(false))
+	return rec, nil
+}
+
+func refusal(rec *record, err error) result.Result[Validation] {
+	if err != nil {
+		return result.Fail[Validation](err)
 	}
-	r.markUsed(rec, now)
-	return rec.active
+	return result.OK(rec.answer(false))
 }
 
 func overload(err error) error {
@@ -135,8 +146,8 @@ func (r *Repo) activate(ctx context.Context, rec *record, hash cache.Key, now ti
 	return fresh, err
 }
 
-func (r *Repo) addNativeHash(ctx context.Context, id string, native []byte) error {
+func (r *Repo) addNativeHash(ctx context.Context, id uuid.UUID, native []byte) error {
 	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
-		return [][]byte{native}, r.queries.APIKeyAddHash(ctx, tx, db.APIKeyAddHashParams{ID: uuid.MustParse(id), HashedKey: native})
+		return [][]byte{native}, r.queries.APIKeyAddHash(ctx, tx, db.APIKeyAddHashParams{ID: id, HashedKey: native})
 	})
 }
