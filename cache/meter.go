@@ -20,6 +20,11 @@ type Consistency struct {
 	Violating int64 `json:"violating"`
 }
 
+// sampleWalk bounds the buckets that are looked into for one sample. It is all of
+// them at the default size (a fraction of a millisecond), so that the one record of
+// an idle process is found, too.
+const sampleWalk = 1 << 16
+
 // meter compares some of a kind's cached records with the primary.
 type meter struct{ checked, violating atomic.Int64 }
 
@@ -78,7 +83,7 @@ func (r *Records[V]) same(a, b *V) bool {
 func (t *Table[V]) sample() (Key, *V) {
 	buckets := *t.live.Load()
 	start := rand.IntN(len(buckets)) //nolint:gosec // a sample need not be secret
-	for i := range min(len(buckets), 1024) {
+	for i := range min(len(buckets), sampleWalk) {
 		b := &buckets[(start+i)%len(buckets)]
 		for s := range b.slots {
 			if it := b.slots[s].Load(); it != nil {

@@ -84,6 +84,7 @@ func TestBenchRevoke(t *testing.T) {
 	t.Parallel()
 	rep := benched(t, "revoke", "--rounds", "2", "--json")
 	require.ElementsMatch(t, []string{"ways", "checked", "violating"}, keysOf(rep))
+	require.GreaterOrEqual(t, rep["checked"], float64(3*3), "each process after each way")
 	require.Zero(t, rep["violating"])
 	for i, name := range []string{"delete", "update", "sql"} {
 		way := rep["ways"].([]any)[i].(map[string]any)

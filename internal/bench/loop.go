@@ -91,8 +91,9 @@ func (l *looper) do(ctx context.Context, c command) (r reply, err error) {
 	case resume:
 		return l.watcher.await(ctx, firstYes)
 	case meter:
-		r.Checked, r.Violating = consistency(l.Client)
-		return r, nil
+		counted, err := consistency(ctx, l.Client)
+		r.Checked, r.Violating = counted.Checked, counted.Violating
+		return r, err
 	}
 	return l.write(ctx, c)
 }

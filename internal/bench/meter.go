@@ -1,10 +1,35 @@
 package bench
 
-import "github.com/seed14a526e0/relaystore/repo"
+import (
+	"context"
+	"time"
 
-// consistency asks the library's meter how many cached answers it has compared
-// with PostgreSQL, and how many of them were older than promised.
-func consistency(c *repo.Client) (checked, violating int64) {
-	counted := c.APIKeys.Consistency()
-	return counted.Checked, counted.Violating
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/repo"
+)
+
+const (
+	// meterWait bounds the wait for the meter's next check, which takes two seconds.
+	meterWait = 10 * time.Second
+	meterPoll = 50 * time.Millisecond
+)
+
+// consistency waits until the library's meter has compared one more cached answer
+// with PostgreSQL, so that what the writes have left behind is looked at, and
+// gives all that it has counted.
+func consistency(ctx context.Context, c *repo.Client) (cache.Consistency, error) {
+	ctx, cancel := context.WithTimeout(ctx, meterWait)
+	defer cancel()
+	tick := time.NewTicker(meterPoll)
+	defer tick.Stop()
+	for before := c.APIKeys.Consistency(); ; {
+		if now := c.APIKeys.Consistency(); now.Checked > before.Checked {
+			return now, nil
+		}
+		select {
+		case <-ctx.Done():
+			return cache.Consistency{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
 }

@@ -95,13 +95,17 @@ func (r *revocation) run(ctx context.Context) (rep RevokeReport, err error) {
 			return rep, err
 		}
 		rep.Ways = append(rep.Ways, found)
+		meters, err := r.all.ask(ctx, command{Do: meter})
+		if err != nil {
+			return rep, err
+		}
+		rep.Checked, rep.Violating = 0, 0 // a meter counts from its process's start
+		for _, m := range meters {
+			rep.Checked += m.Checked
+			rep.Violating += m.Violating
+		}
 	}
-	meters, err := r.all.ask(ctx, command{Do: meter})
-	for _, m := range meters {
-		rep.Checked += m.Checked
-		rep.Violating += m.Violating
-	}
-	return rep, err
+	return rep, nil
 }
 
 // begin has all watch a first key.
