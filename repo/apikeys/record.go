@@ -30,10 +30,10 @@ type known struct {
 
 // record is what a process keeps of a key. What a hit reads comes first, so that
 // it touches as few lines of the processor's cache as can be. A record never
-// changes, except for when its use was last noted.
+// changes, except for when its use is noted next.
 type record struct {
 	expires int64        // nanoseconds since 1970
-	noted   atomic.Int64 // seconds since 1970
+	due     atomic.Int64 // when the next use is to be noted, likewise
 	waits   bool         // for its activation
 	enabled bool
 	active  result.Result[Validation]
@@ -50,7 +50,7 @@ func newRecord(k known) *record {
 	return r
 }
 
-func (r *record) activeAt(now time.Time) bool { return r.enabled && now.UnixNano() < r.expires }
+func (r *record) activeAt(nanos int64) bool { return r.enabled && nanos < r.expires }
 
 func (k *known) answer(active bool) Validation {
 	return Validation{
@@ -83,11 +83,10 @@ func (k *known) activatedUntil(now time.Time) time.Time {
 	return now.Add(time.Duration(n) * 24 * time.Hour)
 }
 
-// markUsed notes a use, the first of each minute: every other one costs a load.
-func (r *Repo) markUsed(rec *record, now time.Time) {
-	seconds := now.Unix()
-	noted := rec.noted.Load()
-	if seconds-noted >= int64(usedEvery/time.Second) && rec.noted.CompareAndSwap(noted, seconds) {
+// note notes a use, the first of each minute: every other one costs a load.
+func (r *Repo) note(rec *record, now time.Time) {
+	due := rec.due.Load()
+	if nanos := now.UnixNano(); nanos >= due && rec.due.CompareAndSwap(due, nanos+int64(usedEvery)) {
 		r.used.mark(rec.ID, now)
 	}
 }

@@ -28,10 +28,13 @@ func (r *Repo) ValidateAPIKey(ctx context.Context, hashedKey string) result.Resu
 	}
 	now := r.now()
 	rec, err := r.find(ctx, &hash, now)
-	if err != nil || !rec.activeAt(now) {
+	nanos := now.UnixNano()
+	if err != nil || !rec.activeAt(nanos) {
 		return refusal(rec, err)
 	}
-	r.markUsed(rec, now)
+	if nanos >= rec.due.Load() {
+		r.note(rec, now)
+	}
 	return rec.active // here, since one more function in between would copy it once more
 }
 
@@ -50,10 +53,13 @@ func (r *Repo) ValidatePlaintext(ctx context.Context, plaintext string) result.R
 			_ = r.addNativeHash(ctx, rec.ID, native) // the answer does not hang on it: the next call tries again
 		}
 	}
-	if err != nil || !rec.activeAt(now) {
+	nanos := now.UnixNano()
+	if err != nil || !rec.activeAt(nanos) {
 		return refusal(rec, err)
 	}
-	r.markUsed(rec, now)
+	if nanos >= rec.due.Load() {
+		r.note(rec, now)
+	}
 	return rec.active
 }
 
