@@ -106,7 +106,7 @@ func (r *Records[V]) Limit(n int) {
 // Redis with it, as the background does.
 func (r *Records[V]) FillAfter(ctx context.Context, key Key, v *V, meanwhile func()) error {
 	ticket := r.table.Begin(&key)
-	ticket.Store(v)
+	ticket.Store(*v)
 	meanwhile()
 	return r.fillBatch(ctx, []filling[V]{{ticket, v}})
 }

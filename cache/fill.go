@@ -20,12 +20,12 @@ const (
 // filling is a record on its way to Redis, with the ticket of the miss that
 // loaded it.
 type filling[V any] struct {
-	ticket Ticket[*V]
+	ticket Ticket[V]
 	record *V
 }
 
 // fillLater stores a record in Redis in the background: nobody waits for it.
-func (r *Records[V]) fillLater(ticket Ticket[*V], v *V) {
+func (r *Records[V]) fillLater(ticket Ticket[V], v *V) {
 	select {
 	case r.fills <- filling[V]{ticket, v}:
 	default:

@@ -44,7 +44,7 @@ func (r *Records[V]) Measure(ctx context.Context, perSecond float64) {
 			return
 		case <-tick.C:
 			if key, v := r.table.sample(); v != nil && r.cache.Fresh(time.Now()) {
-				r.check(ctx, key, *v)
+				r.check(ctx, key, v)
 			}
 		}
 	}
@@ -61,7 +61,7 @@ func (r *Records[V]) check(ctx context.Context, key Key, cached *V) {
 		return
 	}
 	served := r.table.Get(&key)
-	if served == nil || *served != cached || !r.cache.Fresh(time.Now()) {
+	if served == nil || served != cached || !r.cache.Fresh(time.Now()) {
 		return // replaced or evicted meanwhile, or not served at all
 	}
 	r.meter.checked.Add(1)

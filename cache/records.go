@@ -47,7 +47,7 @@ type Records[V any] struct {
 	Source[V]
 
 	cache   *Cache
-	table   *Table[*V]
+	table   *Table[V]
 	unknown *Table[struct{}]
 	flights singleflight.Group
 	turns   *turns
@@ -62,7 +62,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 		source.Size = DefaultRecords
 	}
 	r := &Records[V]{
-		Source: source, cache: c, table: NewTable[*V](source.Size), unknown: NewTable[struct{}](unknownKeys),
+		Source: source, cache: c, table: NewTable[V](source.Size), unknown: NewTable[struct{}](unknownKeys),
 		turns: newTurns(loadsPerSecond), fills: make(chan filling[V], maxFills),
 	}
 	if c != nil {
@@ -85,7 +85,7 @@ func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, erro
 	v, err := r.miss(ctx, key, now)
 	if err != nil && r.StaleIfError > 0 && r.cache != nil && r.cache.Age(now) <= r.StaleIfError && r.Down(err) {
 		if old := r.table.Get(key); old != nil {
-			return *old, nil
+			return old, nil
 		}
 	}
 	return v, err
@@ -94,7 +94,7 @@ func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, erro
 // kept gives what the process itself knows of a key.
 func (r *Records[V]) kept(key *Key) (v *V, known bool) {
 	if v := r.table.Get(key); v != nil {
-		return *v, true
+		return v, true
 	}
 	return nil, r.unknown.Get(key) != nil
 }
@@ -136,7 +136,7 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 		}
 		var v *V
 		if v, vacant = r.lookup(ctx, key); v != nil {
-			ticket.Store(v)
+			ticket.Store(*v)
 			return v, nil
 		}
 	}
@@ -151,7 +151,7 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 		unknown.Store(struct{}{})
 		return nil, nil
 	}
-	if ticket.Store(v) && vacant {
+	if ticket.Store(*v) && vacant {
 		r.fillLater(ticket, v)
 	}
 	return v, nil

@@ -31,6 +31,8 @@ type bucket[V any] struct {
 	slots [slotsPerBucket]atomic.Pointer[item[V]]
 }
 
+// item holds a record itself, so that a hit touches few lines of a processor's
+// cache.
 type item[V any] struct {
 	key   Key
 	used  atomic.Bool // since it was stored or last spared
@@ -124,8 +126,8 @@ func (k Ticket[V]) Holds() bool {
 	return k.bucket.moves == k.moves
 }
 
-// Store keeps the record, unless an invalidation came since Begin. It tells
-// which.
+// Store keeps a copy of the record, which nobody else may have yet, unless an
+// invalidation came since Begin. It tells which.
 func (k Ticket[V]) Store(value V) bool {
 	b := k.bucket
 	b.mu.Lock()
