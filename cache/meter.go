@@ -60,8 +60,7 @@ func (r *Records[V]) check(ctx context.Context, key Key, cached *V) {
 	if !pause(ctx, pushWindow) {
 		return
 	}
-	served := r.table.Get(&key)
-	if served == nil || served != cached || !r.cache.Fresh(time.Now()) {
+	if r.table.Get(&key) != cached || !r.cache.Fresh(time.Now()) {
 		return // replaced or evicted meanwhile, or not served at all
 	}
 	r.meter.checked.Add(1)

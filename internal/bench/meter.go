@@ -10,7 +10,7 @@ import (
 
 const (
 	// meterWait bounds the wait for the meter's next check, which takes two seconds.
-	meterWait = 10 * time.Second
+	meterWait = time.Minute
 	meterPoll = 50 * time.Millisecond
 )
 

@@ -82,11 +82,3 @@ func (k *known) activatedUntil(now time.Time) time.Time {
 	}
 	return now.Add(time.Duration(n) * 24 * time.Hour)
 }
-
-// note notes a use, the first of each minute: every other one costs a load.
-func (r *Repo) note(rec *record, now time.Time) {
-	due := rec.due.Load()
-	if nanos := now.UnixNano(); nanos >= due && rec.due.CompareAndSwap(due, nanos+int64(usedEvery)) {
-		r.used.mark(rec.ID, now)
-	}
-}

@@ -21,46 +21,35 @@ const maxPlaintext = 1024
 // an unknown or deleted one is RecordNotFound. The first validation of a key in
 // activation mode starts its life. A cached answer costs no allocation and no
 // network. Where misses wait too long for PostgreSQL, it is PoolExhausted.
-func (r *Repo) ValidateAPIKey(ctx context.Context, hashedKey string) result.Result[Validation] {
+func (r *Repo) ValidateAPIKey(ctx context.Context, hashedKey string) (v result.Result[Validation]) {
 	hash, err := parseHash(hashedKey)
 	if err != nil {
 		return result.Fail[Validation](err)
 	}
 	now := r.now()
 	rec, err := r.find(ctx, &hash, now)
-	nanos := now.UnixNano()
-	if err != nil || !rec.activeAt(nanos) {
-		return refusal(rec, err)
-	}
-	if nanos >= rec.due.Load() {
-		r.note(rec, now)
-	}
-	return rec.active // here, since one more function in between would copy it once more
+	r.answer(&v, rec, err, now)
+	return v
 }
 
 // ValidatePlaintext is ValidateAPIKey for the key that a client sent. Where the
 // legacy scheme is on and only the legacy hash is known, the native one is added,
 // so that the next validation needs one look-up.
-func (r *Repo) ValidatePlaintext(ctx context.Context, plaintext string) result.Result[Validation] {
+func (r *Repo) ValidatePlaintext(ctx context.Context, plaintext string) (v result.Result[Validation]) {
 	if plaintext == "" || len(plaintext) > maxPlaintext {
 		return result.Fail[Validation](errUnknown)
 	}
-	now := r.now()
 	native, legacy := r.bothHashes(plaintext)
+	now := r.now()
 	rec, err := r.find(ctx, (*cache.Key)(native), now)
 	if legacy != nil && errors.Is(err, result.RecordNotFound) {
+		now = r.now() // the first look-up may have taken a while, and a cache ages
 		if rec, err = r.find(ctx, (*cache.Key)(legacy), now); err == nil {
 			_ = r.addNativeHash(ctx, rec.ID, native) // the answer does not hang on it: the next call tries again
 		}
 	}
-	nanos := now.UnixNano()
-	if err != nil || !rec.activeAt(nanos) {
-		return refusal(rec, err)
-	}
-	if nanos >= rec.due.Load() {
-		r.note(rec, now)
-	}
-	return rec.active
+	r.answer(&v, rec, err, now)
+	return v
 }
 
 // errUnknown is made once: a stranger's key must cost no more than a client's.
@@ -81,11 +70,23 @@ func (r *Repo) find(ctx context.Context, hash *cache.Key, now time.Time) (*recor
 	return rec, nil
 }
 
-func refusal(rec *record, err error) result.Result[Validation] {
+// answer says what find found, and notes a use, the first of each minute: every
+// other one costs a load. It answers into v, since a Result that is passed on by
+// value is copied each time, which a hit would feel.
+func (r *Repo) answer(v *result.Result[Validation], rec *record, err error, now time.Time) {
 	if err != nil {
-		return result.Fail[Validation](err)
+		*v = result.Fail[Validation](err)
+		return
 	}
-	return result.OK(rec.answer(false))
+	nanos := now.UnixNano()
+	if !rec.activeAt(nanos) {
+		*v = result.OK(rec.answer(false))
+		return
+	}
+	if due := rec.due.Load(); nanos >= due && rec.due.CompareAndSwap(due, nanos+int64(usedEvery)) {
+		r.used.mark(rec.ID, now)
+	}
+	*v = rec.active
 }
 
 func overload(err error) error {
