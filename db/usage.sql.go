@@ -13,6 +13,108 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const usageBatchAppend = `-- name: UsageBatchAppend :execrows
+WITH registered AS (
+    INSERT INTO usage_requests (request_hash, recorded_on)
+    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
+), batch AS (
+    INSERT INTO usage_pending (batch_id, first_at, last_at)
+    VALUES (nextval('usage_batch_id'), $16, $17)
+    RETURNING batch_id
+)
+INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
+    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
+SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
+    (SELECT b.batch_id FROM batch b
+        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($1::uuid[])) = cardinality($1::uuid[])),
+    u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
+    u.account_type, u.model
+FROM ROWS FROM (
+    unnest($2::uuid[]), unnest($3::timestamptz[]),
+    unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
+    unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
+    unnest($14::numeric[])
+) AS u(id, occurred_at, api_key_id, account_id, account_type, model,
+    requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+`
+
+type UsageBatchAppendParams struct {
+	DistinctKeys        []uuid.UUID
+	Ids                 []uuid.UUID
+	OccurredAt          []time.Time
+	APIKeyIds           []uuid.UUID
+	AccountIds          []uuid.UUID
+	AccountTypes        []string
+	Models              []string
+	Requests            []int64
+	InputTokens         []int64
+	OutputTokens        []int64
+	CacheCreationTokens []int64
+	CacheReadTokens     []int64
+	TotalTokens         []int64
+	Costs               []dbtype.Decimal
+	RequestHashes       []uuid.UUID
+	FirstAt             time.Time
+	LastAt              time.Time
+}
+
+// The fast path: writes a batch of new records in one statement, the registry of
+// requestIds (in order, so that two batches never wait for each other crosswise),
+// the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
+// has to sort it out when a requestId is registered already (unique_violation) or
+// one of the distinct keys does not exist (not_null_violation: then there is no
+// batch). Keys are counted by their primary key, once a key.
+//
+//	WITH registered AS (
+//	    INSERT INTO usage_requests (request_hash, recorded_on)
+//	    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
+//	), batch AS (
+//	    INSERT INTO usage_pending (batch_id, first_at, last_at)
+//	    VALUES (nextval('usage_batch_id'), $16, $17)
+//	    RETURNING batch_id
+//	)
+//	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
+//	    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
+//	SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
+//	    (SELECT b.batch_id FROM batch b
+//	        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($1::uuid[])) = cardinality($1::uuid[])),
+//	    u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
+//	    u.account_type, u.model
+//	FROM ROWS FROM (
+//	    unnest($2::uuid[]), unnest($3::timestamptz[]),
+//	    unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
+//	    unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+//	    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
+//	    unnest($14::numeric[])
+//	) AS u(id, occurred_at, api_key_id, account_id, account_type, model,
+//	    requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+func (q *Queries) UsageBatchAppend(ctx context.Context, db DBTX, arg UsageBatchAppendParams) (int64, error) {
+	result, err := db.Exec(ctx, usageBatchAppend,
+		arg.DistinctKeys,
+		arg.Ids,
+		arg.OccurredAt,
+		arg.APIKeyIds,
+		arg.AccountIds,
+		arg.AccountTypes,
+		arg.Models,
+		arg.Requests,
+		arg.InputTokens,
+		arg.OutputTokens,
+		arg.CacheCreationTokens,
+		arg.CacheReadTokens,
+		arg.TotalTokens,
+		arg.Costs,
+		arg.RequestHashes,
+		arg.FirstAt,
+		arg.LastAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const usageBatchInsert = `-- name: UsageBatchInsert :many
 WITH input AS (
     SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
@@ -169,22 +271,29 @@ func (q *Queries) UsageBatchInsert(ctx context.Context, db DBTX, arg UsageBatchI
 }
 
 const usageCompact = `-- name: UsageCompact :one
-WITH taken AS (
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock($1::bigint) AS mine
+), taken AS (
     DELETE FROM usage_pending WHERE batch_id IN (
-        SELECT p.batch_id FROM usage_pending p ORDER BY p.batch_id LIMIT $1 FOR UPDATE SKIP LOCKED)
+        SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT $2)
     RETURNING batch_id, first_at, last_at
-), cells AS (
-    INSERT INTO usage_rollups (api_key_id, account_id, bucket, model, records,
-        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
-    SELECT r.api_key_id, r.account_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.model, count(*),
-        sum(r.requests), sum(r.input_tokens), sum(r.output_tokens),
-        sum(r.cache_creation_tokens), sum(r.cache_read_tokens), sum(r.total_tokens), sum(r.cost)
+), cells AS MATERIALIZED (
+    SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
+        count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
+        sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
+        sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
     FROM taken t
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records s WHERE s.batch_id = t.batch_id AND s.occurred_at BETWEEN t.first_at AND t.last_at
         OFFSET 0) AS r
     GROUP BY 1, 2, 3, 4
-    ORDER BY 1, 3, 2, 4
+), quarters AS (
+    INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, c.bucket, c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
     ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
         records = usage_rollups.records + excluded.records,
         requests = usage_rollups.requests + excluded.requests,
@@ -194,30 +303,130 @@ WITH taken AS (
         cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens,
         total_tokens = usage_rollups.total_tokens + excluded.total_tokens,
         cost = usage_rollups.cost + excluded.cost
+), hours AS (
+    INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, date_trunc('hour', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+        records = usage_rollups_hourly.records + excluded.records,
+        requests = usage_rollups_hourly.requests + excluded.requests,
+        input_tokens = usage_rollups_hourly.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_hourly.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_hourly.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_hourly.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_hourly.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_hourly.cost + excluded.cost
+), days AS (
+    INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, date_trunc('day', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+        records = usage_rollups_daily.records + excluded.records,
+        requests = usage_rollups_daily.requests + excluded.requests,
+        input_tokens = usage_rollups_daily.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_daily.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_daily.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_daily.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_daily.cost + excluded.cost
+), everybody AS (
+    INSERT INTO usage_rollups_global (bucket, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.bucket, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, model) DO UPDATE SET
+        records = usage_rollups_global.records + excluded.records,
+        requests = usage_rollups_global.requests + excluded.requests,
+        input_tokens = usage_rollups_global.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_global.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_global.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_global.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_global.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_global.cost + excluded.cost
+), everybody_daily AS (
+    INSERT INTO usage_rollups_global_daily (bucket, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT date_trunc('day', c.bucket, 'UTC'), c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, model) DO UPDATE SET
+        records = usage_rollups_global_daily.records + excluded.records,
+        requests = usage_rollups_global_daily.requests + excluded.requests,
+        input_tokens = usage_rollups_global_daily.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_global_daily.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_global_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_global_daily.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_global_daily.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_global_daily.cost + excluded.cost
+), totals AS (
+    INSERT INTO usage_totals (kind, id, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT s.kind, s.id, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c CROSS JOIN LATERAL (VALUES ('account', c.account_id), ('key', c.api_key_id)) AS s(kind, id)
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (kind, id) DO UPDATE SET
+        records = usage_totals.records + excluded.records,
+        requests = usage_totals.requests + excluded.requests,
+        input_tokens = usage_totals.input_tokens + excluded.input_tokens,
+        output_tokens = usage_totals.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_totals.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_totals.total_tokens + excluded.total_tokens,
+        cost = usage_totals.cost + excluded.cost
 )
-SELECT count(*) FROM taken
+SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken
 `
 
-// Moves up to batch_limit pending batches into the rollups and returns how many
-// it took. Batches that another compactor holds are passed over; cells are
-// upserted in the order of the primary key (no deadlock). One row.
+type UsageCompactParams struct {
+	Lock       int64
+	BatchLimit int32
+}
+
+type UsageCompactRow struct {
+	Mine  bool
+	Taken int64
+}
+
+// Moves up to batch_limit pending batches into every tier of the rollups and
+// returns how many it took; mine is false where another process is at it, which
+// then takes none. The lock (the number means nothing, it is only this one's) ends
+// with the statement: rows that every batch changes are changed by one compactor at
+// a time. Batches' records are found by usage_records_batch, rows by primary keys.
+// One row.
 //
-//	WITH taken AS (
+//	WITH turn AS MATERIALIZED (
+//	    SELECT pg_try_advisory_xact_lock($1::bigint) AS mine
+//	), taken AS (
 //	    DELETE FROM usage_pending WHERE batch_id IN (
-//	        SELECT p.batch_id FROM usage_pending p ORDER BY p.batch_id LIMIT $1 FOR UPDATE SKIP LOCKED)
+//	        SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT $2)
 //	    RETURNING batch_id, first_at, last_at
-//	), cells AS (
-//	    INSERT INTO usage_rollups (api_key_id, account_id, bucket, model, records,
-//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
-//	    SELECT r.api_key_id, r.account_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.model, count(*),
-//	        sum(r.requests), sum(r.input_tokens), sum(r.output_tokens),
-//	        sum(r.cache_creation_tokens), sum(r.cache_read_tokens), sum(r.total_tokens), sum(r.cost)
+//	), cells AS MATERIALIZED (
+//	    SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
+//	        count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
+//	        sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
+//	        sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
 //	    FROM taken t
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records s WHERE s.batch_id = t.batch_id AND s.occurred_at BETWEEN t.first_at AND t.last_at
 //	        OFFSET 0) AS r
 //	    GROUP BY 1, 2, 3, 4
-//	    ORDER BY 1, 3, 2, 4
+//	), quarters AS (
+//	    INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT c.api_key_id, c.bucket, c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c
+//	    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 //	    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
 //	        records = usage_rollups.records + excluded.records,
 //	        requests = usage_rollups.requests + excluded.requests,
@@ -227,13 +436,93 @@ SELECT count(*) FROM taken
 //	        cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens,
 //	        total_tokens = usage_rollups.total_tokens + excluded.total_tokens,
 //	        cost = usage_rollups.cost + excluded.cost
+//	), hours AS (
+//	    INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT c.api_key_id, date_trunc('hour', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c
+//	    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+//	    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+//	        records = usage_rollups_hourly.records + excluded.records,
+//	        requests = usage_rollups_hourly.requests + excluded.requests,
+//	        input_tokens = usage_rollups_hourly.input_tokens + excluded.input_tokens,
+//	        output_tokens = usage_rollups_hourly.output_tokens + excluded.output_tokens,
+//	        cache_creation_tokens = usage_rollups_hourly.cache_creation_tokens + excluded.cache_creation_tokens,
+//	        cache_read_tokens = usage_rollups_hourly.cache_read_tokens + excluded.cache_read_tokens,
+//	        total_tokens = usage_rollups_hourly.total_tokens + excluded.total_tokens,
+//	        cost = usage_rollups_hourly.cost + excluded.cost
+//	), days AS (
+//	    INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT c.api_key_id, date_trunc('day', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c
+//	    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+//	    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+//	        records = usage_rollups_daily.records + excluded.records,
+//	        requests = usage_rollups_daily.requests + excluded.requests,
+//	        input_tokens = usage_rollups_daily.input_tokens + excluded.input_tokens,
+//	        output_tokens = usage_rollups_daily.output_tokens + excluded.output_tokens,
+//	        cache_creation_tokens = usage_rollups_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+//	        cache_read_tokens = usage_rollups_daily.cache_read_tokens + excluded.cache_read_tokens,
+//	        total_tokens = usage_rollups_daily.total_tokens + excluded.total_tokens,
+//	        cost = usage_rollups_daily.cost + excluded.cost
+//	), everybody AS (
+//	    INSERT INTO usage_rollups_global (bucket, model, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT c.bucket, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c
+//	    GROUP BY 1, 2 ORDER BY 1, 2
+//	    ON CONFLICT (bucket, model) DO UPDATE SET
+//	        records = usage_rollups_global.records + excluded.records,
+//	        requests = usage_rollups_global.requests + excluded.requests,
+//	        input_tokens = usage_rollups_global.input_tokens + excluded.input_tokens,
+//	        output_tokens = usage_rollups_global.output_tokens + excluded.output_tokens,
+//	        cache_creation_tokens = usage_rollups_global.cache_creation_tokens + excluded.cache_creation_tokens,
+//	        cache_read_tokens = usage_rollups_global.cache_read_tokens + excluded.cache_read_tokens,
+//	        total_tokens = usage_rollups_global.total_tokens + excluded.total_tokens,
+//	        cost = usage_rollups_global.cost + excluded.cost
+//	), everybody_daily AS (
+//	    INSERT INTO usage_rollups_global_daily (bucket, model, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT date_trunc('day', c.bucket, 'UTC'), c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c
+//	    GROUP BY 1, 2 ORDER BY 1, 2
+//	    ON CONFLICT (bucket, model) DO UPDATE SET
+//	        records = usage_rollups_global_daily.records + excluded.records,
+//	        requests = usage_rollups_global_daily.requests + excluded.requests,
+//	        input_tokens = usage_rollups_global_daily.input_tokens + excluded.input_tokens,
+//	        output_tokens = usage_rollups_global_daily.output_tokens + excluded.output_tokens,
+//	        cache_creation_tokens = usage_rollups_global_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+//	        cache_read_tokens = usage_rollups_global_daily.cache_read_tokens + excluded.cache_read_tokens,
+//	        total_tokens = usage_rollups_global_daily.total_tokens + excluded.total_tokens,
+//	        cost = usage_rollups_global_daily.cost + excluded.cost
+//	), totals AS (
+//	    INSERT INTO usage_totals (kind, id, records,
+//	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+//	    SELECT s.kind, s.id, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+//	        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+//	    FROM cells c CROSS JOIN LATERAL (VALUES ('account', c.account_id), ('key', c.api_key_id)) AS s(kind, id)
+//	    GROUP BY 1, 2 ORDER BY 1, 2
+//	    ON CONFLICT (kind, id) DO UPDATE SET
+//	        records = usage_totals.records + excluded.records,
+//	        requests = usage_totals.requests + excluded.requests,
+//	        input_tokens = usage_totals.input_tokens + excluded.input_tokens,
+//	        output_tokens = usage_totals.output_tokens + excluded.output_tokens,
+//	        cache_creation_tokens = usage_totals.cache_creation_tokens + excluded.cache_creation_tokens,
+//	        cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
+//	        total_tokens = usage_totals.total_tokens + excluded.total_tokens,
+//	        cost = usage_totals.cost + excluded.cost
 //	)
-//	SELECT count(*) FROM taken
-func (q *Queries) UsageCompact(ctx context.Context, db DBTX, batchLimit int32) (int64, error) {
-	row := db.QueryRow(ctx, usageCompact, batchLimit)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+//	SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken
+func (q *Queries) UsageCompact(ctx context.Context, db DBTX, arg UsageCompactParams) (UsageCompactRow, error) {
+	row := db.QueryRow(ctx, usageCompact, arg.Lock, arg.BatchLimit)
+	var i UsageCompactRow
+	err := row.Scan(&i.Mine, &i.Taken)
+	return i, err
 }
 
 const usageEnsureMonth = `-- name: UsageEnsureMonth :exec
@@ -246,6 +535,25 @@ SELECT usage_ensure_month($1::timestamptz)
 func (q *Queries) UsageEnsureMonth(ctx context.Context, db DBTX, month time.Time) error {
 	_, err := db.Exec(ctx, usageEnsureMonth, month)
 	return err
+}
+
+const usageHorizon = `-- name: UsageHorizon :one
+SELECT records_from, rollups_from FROM usage_horizon
+`
+
+type UsageHorizonRow struct {
+	RecordsFrom time.Time
+	RollupsFrom time.Time
+}
+
+// From when records and rollups are complete.
+//
+//	SELECT records_from, rollups_from FROM usage_horizon
+func (q *Queries) UsageHorizon(ctx context.Context, db DBTX) (UsageHorizonRow, error) {
+	row := db.QueryRow(ctx, usageHorizon)
+	var i UsageHorizonRow
+	err := row.Scan(&i.RecordsFrom, &i.RollupsFrom)
+	return i, err
 }
 
 const usageRequestTrim = `-- name: UsageRequestTrim :execrows
@@ -271,147 +579,9 @@ func (q *Queries) UsageRequestTrim(ctx context.Context, db DBTX, arg UsageReques
 	return result.RowsAffected(), nil
 }
 
-const usageStatsAll = `-- name: UsageStatsAll :many
-SELECT
-    width_bucket(c.at, $1::timestamptz[])::int AS slot,
-    c.model,
-    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
-        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
-    sum(c.requests)::bigint AS requests,
-    sum(c.input_tokens)::bigint AS input_tokens,
-    sum(c.output_tokens)::bigint AS output_tokens,
-    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
-    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
-    sum(c.total_tokens)::bigint AS total_tokens,
-    sum(c.cost)::numeric AS cost
-FROM (
-    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
-        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.bucket >= $3 AND u.bucket < $4 AND u.bucket <> ALL ($5::timestamptz[])
-    UNION ALL
-    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
-        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending_records p
-    WHERE p.last_at >= $3 AND p.first_at < $4
-        AND p.occurred_at >= $3 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
-    UNION ALL
-    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
-        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-    FROM unnest($5::timestamptz[]) AS t(cell)
-    CROSS JOIN LATERAL (
-        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.occurred_at >= greatest(t.cell, $3) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
-        OFFSET 0) AS r
-) AS c
-WHERE ($6::text = '' OR c.model = $6::text)
-GROUP BY 1, 2, 3
-LIMIT $7
-`
-
-type UsageStatsAllParams struct {
-	Bounds     []time.Time
-	GroupBy    string
-	RangeStart time.Time
-	RangeEnd   time.Time
-	Torn       []time.Time
-	Model      string
-	RowLimit   int32
-}
-
-type UsageStatsAllRow struct {
-	Slot                int32
-	Model               string
-	GroupID             uuid.UUID
-	Requests            int64
-	InputTokens         int64
-	OutputTokens        int64
-	CacheCreationTokens int64
-	CacheReadTokens     int64
-	TotalTokens         int64
-	Cost                dbtype.Decimal
-}
-
-// UsageStatsByKey over all keys and accounts: usage_rollups_bucket. At most
-// row_limit rows.
-//
-//	SELECT
-//	    width_bucket(c.at, $1::timestamptz[])::int AS slot,
-//	    c.model,
-//	    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
-//	        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
-//	    sum(c.requests)::bigint AS requests,
-//	    sum(c.input_tokens)::bigint AS input_tokens,
-//	    sum(c.output_tokens)::bigint AS output_tokens,
-//	    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
-//	    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
-//	    sum(c.total_tokens)::bigint AS total_tokens,
-//	    sum(c.cost)::numeric AS cost
-//	FROM (
-//	    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
-//	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-//	    FROM usage_rollups u
-//	    WHERE u.bucket >= $3 AND u.bucket < $4 AND u.bucket <> ALL ($5::timestamptz[])
-//	    UNION ALL
-//	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
-//	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-//	    FROM usage_pending_records p
-//	    WHERE p.last_at >= $3 AND p.first_at < $4
-//	        AND p.occurred_at >= $3 AND p.occurred_at < $4 AND p.bucket <> ALL ($5::timestamptz[])
-//	    UNION ALL
-//	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
-//	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-//	    FROM unnest($5::timestamptz[]) AS t(cell)
-//	    CROSS JOIN LATERAL (
-//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.occurred_at >= greatest(t.cell, $3) AND q.occurred_at < least(t.cell + interval '15 minutes', $4)
-//	        OFFSET 0) AS r
-//	) AS c
-//	WHERE ($6::text = '' OR c.model = $6::text)
-//	GROUP BY 1, 2, 3
-//	LIMIT $7
-func (q *Queries) UsageStatsAll(ctx context.Context, db DBTX, arg UsageStatsAllParams) ([]UsageStatsAllRow, error) {
-	rows, err := db.Query(ctx, usageStatsAll,
-		arg.Bounds,
-		arg.GroupBy,
-		arg.RangeStart,
-		arg.RangeEnd,
-		arg.Torn,
-		arg.Model,
-		arg.RowLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []UsageStatsAllRow{}
-	for rows.Next() {
-		var i UsageStatsAllRow
-		if err := rows.Scan(
-			&i.Slot,
-			&i.Model,
-			&i.GroupID,
-			&i.Requests,
-			&i.InputTokens,
-			&i.OutputTokens,
-			&i.CacheCreationTokens,
-			&i.CacheReadTokens,
-			&i.TotalTokens,
-			&i.Cost,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const usageStatsByAccount = `-- name: UsageStatsByAccount :many
 SELECT
-    width_bucket(c.at, $1::timestamptz[])::int AS slot,
+    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
     c.model,
     (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
         ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -425,31 +595,37 @@ SELECT
 FROM (
     SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.account_id = $3 AND u.bucket >= $4 AND u.bucket < $5 AND u.bucket <> ALL ($6::timestamptz[])
+    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+        WHERE v.account_id = $6 AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
     FROM usage_pending_records p
-    WHERE p.last_at >= $4 AND p.first_at < $5
-        AND p.account_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    WHERE p.last_at >= $7 AND p.first_at < $8
+        AND p.account_id = $6 AND p.occurred_at >= $7 AND p.occurred_at < $8 AND p.bucket <> ALL ($9::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-    FROM unnest($6::timestamptz[]) AS t(cell)
+    FROM unnest($9::timestamptz[]) AS t(cell)
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        WHERE q.account_id = $6 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $8)
         OFFSET 0) AS r
 ) AS c
-WHERE ($7::text = '' OR c.model = $7::text)
+WHERE ($10::text = '' OR c.model = $10::text)
 GROUP BY 1, 2, 3
-LIMIT $8
+LIMIT $11
 `
 
 type UsageStatsByAccountParams struct {
 	Bounds     []time.Time
 	GroupBy    string
+	Tiers      []string
+	Lows       []time.Time
+	Highs      []time.Time
 	AccountID  uuid.UUID
 	RangeStart time.Time
 	RangeEnd   time.Time
@@ -471,11 +647,11 @@ type UsageStatsByAccountRow struct {
 	Cost                dbtype.Decimal
 }
 
-// UsageStatsByKey for one account over all keys: usage_rollups_account. At most
-// row_limit rows.
+// UsageStatsByKey for one account over all keys: usage_rollups_account and its like.
+// At most row_limit rows.
 //
 //	SELECT
-//	    width_bucket(c.at, $1::timestamptz[])::int AS slot,
+//	    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
 //	    c.model,
 //	    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
 //	        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -489,30 +665,36 @@ type UsageStatsByAccountRow struct {
 //	FROM (
 //	    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
 //	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-//	    FROM usage_rollups u
-//	    WHERE u.account_id = $3 AND u.bucket >= $4 AND u.bucket < $5 AND u.bucket <> ALL ($6::timestamptz[])
+//	    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+//	    CROSS JOIN LATERAL (
+//	        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+//	        WHERE v.account_id = $6 AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+//	        OFFSET 0) AS u
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
 //	    FROM usage_pending_records p
-//	    WHERE p.last_at >= $4 AND p.first_at < $5
-//	        AND p.account_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    WHERE p.last_at >= $7 AND p.first_at < $8
+//	        AND p.account_id = $6 AND p.occurred_at >= $7 AND p.occurred_at < $8 AND p.bucket <> ALL ($9::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-//	    FROM unnest($6::timestamptz[]) AS t(cell)
+//	    FROM unnest($9::timestamptz[]) AS t(cell)
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.account_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        WHERE q.account_id = $6 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $8)
 //	        OFFSET 0) AS r
 //	) AS c
-//	WHERE ($7::text = '' OR c.model = $7::text)
+//	WHERE ($10::text = '' OR c.model = $10::text)
 //	GROUP BY 1, 2, 3
-//	LIMIT $8
+//	LIMIT $11
 func (q *Queries) UsageStatsByAccount(ctx context.Context, db DBTX, arg UsageStatsByAccountParams) ([]UsageStatsByAccountRow, error) {
 	rows, err := db.Query(ctx, usageStatsByAccount,
 		arg.Bounds,
 		arg.GroupBy,
+		arg.Tiers,
+		arg.Lows,
+		arg.Highs,
 		arg.AccountID,
 		arg.RangeStart,
 		arg.RangeEnd,
@@ -549,9 +731,9 @@ func (q *Queries) UsageStatsByAccount(ctx context.Context, db DBTX, arg UsageSta
 	return items, nil
 }
 
-const usageStatsByKey = `-- name: UsageStatsByKey :many
+const usageStatsByBucket = `-- name: UsageStatsByBucket :many
 SELECT
-    width_bucket(c.at, $1::timestamptz[])::int AS slot,
+    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
     c.model,
     (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
         ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -565,31 +747,187 @@ SELECT
 FROM (
     SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.api_key_id = $3 AND u.bucket >= $4 AND u.bucket < $5 AND u.bucket <> ALL ($6::timestamptz[])
+    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
     FROM usage_pending_records p
-    WHERE p.last_at >= $4 AND p.first_at < $5
-        AND p.api_key_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+    WHERE p.last_at >= $6 AND p.first_at < $7
+        AND p.occurred_at >= $6 AND p.occurred_at < $7 AND p.bucket <> ALL ($8::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-    FROM unnest($6::timestamptz[]) AS t(cell)
+    FROM unnest($8::timestamptz[]) AS t(cell)
     CROSS JOIN LATERAL (
         SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $7)
         OFFSET 0) AS r
 ) AS c
-WHERE ($7::uuid IS NULL OR c.account_id = $7::uuid) AND ($8::text = '' OR c.model = $8::text)
+WHERE ($9::text = '' OR c.model = $9::text)
 GROUP BY 1, 2, 3
-LIMIT $9
+LIMIT $10
+`
+
+type UsageStatsByBucketParams struct {
+	Bounds     []time.Time
+	GroupBy    string
+	Tiers      []string
+	Lows       []time.Time
+	Highs      []time.Time
+	RangeStart time.Time
+	RangeEnd   time.Time
+	Torn       []time.Time
+	Model      string
+	RowLimit   int32
+}
+
+type UsageStatsByBucketRow struct {
+	Slot                int32
+	Model               string
+	GroupID             uuid.UUID
+	Requests            int64
+	InputTokens         int64
+	OutputTokens        int64
+	CacheCreationTokens int64
+	CacheReadTokens     int64
+	TotalTokens         int64
+	Cost                dbtype.Decimal
+}
+
+// UsageStatsByKey over all keys and accounts, told apart: usage_rollups_bucket and
+// its like. At most row_limit rows.
+//
+//	SELECT
+//	    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
+//	    c.model,
+//	    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
+//	        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
+//	    sum(c.requests)::bigint AS requests,
+//	    sum(c.input_tokens)::bigint AS input_tokens,
+//	    sum(c.output_tokens)::bigint AS output_tokens,
+//	    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
+//	    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
+//	    sum(c.total_tokens)::bigint AS total_tokens,
+//	    sum(c.cost)::numeric AS cost
+//	FROM (
+//	    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
+//	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
+//	    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+//	    CROSS JOIN LATERAL (
+//	        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+//	        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+//	        OFFSET 0) AS u
+//	    UNION ALL
+//	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
+//	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
+//	    FROM usage_pending_records p
+//	    WHERE p.last_at >= $6 AND p.first_at < $7
+//	        AND p.occurred_at >= $6 AND p.occurred_at < $7 AND p.bucket <> ALL ($8::timestamptz[])
+//	    UNION ALL
+//	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
+//	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
+//	    FROM unnest($8::timestamptz[]) AS t(cell)
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+//	        WHERE q.occurred_at >= greatest(t.cell, $6) AND q.occurred_at < least(t.cell + interval '15 minutes', $7)
+//	        OFFSET 0) AS r
+//	) AS c
+//	WHERE ($9::text = '' OR c.model = $9::text)
+//	GROUP BY 1, 2, 3
+//	LIMIT $10
+func (q *Queries) UsageStatsByBucket(ctx context.Context, db DBTX, arg UsageStatsByBucketParams) ([]UsageStatsByBucketRow, error) {
+	rows, err := db.Query(ctx, usageStatsByBucket,
+		arg.Bounds,
+		arg.GroupBy,
+		arg.Tiers,
+		arg.Lows,
+		arg.Highs,
+		arg.RangeStart,
+		arg.RangeEnd,
+		arg.Torn,
+		arg.Model,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageStatsByBucketRow{}
+	for rows.Next() {
+		var i UsageStatsByBucketRow
+		if err := rows.Scan(
+			&i.Slot,
+			&i.Model,
+			&i.GroupID,
+			&i.Requests,
+			&i.InputTokens,
+			&i.OutputTokens,
+			&i.CacheCreationTokens,
+			&i.CacheReadTokens,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageStatsByKey = `-- name: UsageStatsByKey :many
+SELECT
+    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
+    c.model,
+    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
+        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
+    sum(c.requests)::bigint AS requests,
+    sum(c.input_tokens)::bigint AS input_tokens,
+    sum(c.output_tokens)::bigint AS output_tokens,
+    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
+    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
+    sum(c.total_tokens)::bigint AS total_tokens,
+    sum(c.cost)::numeric AS cost
+FROM (
+    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
+        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
+    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+        WHERE v.api_key_id = $6 AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
+    UNION ALL
+    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
+        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
+    FROM usage_pending_records p
+    WHERE p.last_at >= $7 AND p.first_at < $8
+        AND p.api_key_id = $6 AND p.occurred_at >= $7 AND p.occurred_at < $8 AND p.bucket <> ALL ($9::timestamptz[])
+    UNION ALL
+    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
+        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
+    FROM unnest($9::timestamptz[]) AS t(cell)
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+        WHERE q.api_key_id = $6 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $8)
+        OFFSET 0) AS r
+) AS c
+WHERE ($10::uuid IS NULL OR c.account_id = $10::uuid) AND ($11::text = '' OR c.model = $11::text)
+GROUP BY 1, 2, 3
+LIMIT $12
 `
 
 type UsageStatsByKeyParams struct {
 	Bounds     []time.Time
 	GroupBy    string
+	Tiers      []string
+	Lows       []time.Time
+	Highs      []time.Time
 	APIKeyID   uuid.UUID
 	RangeStart time.Time
 	RangeEnd   time.Time
@@ -612,15 +950,14 @@ type UsageStatsByKeyRow struct {
 	Cost                dbtype.Decimal
 }
 
-// Sums per interval between bounds, model and (by group_by) key or account.
-// Whole 15-minute cells come from the rollups plus pending batches, cells that a
-// bound cuts (torn) from the records; one statement, so one snapshot. OFFSET 0
-// lets the planner read records only by the cell: else it may read those of the
-// whole range (540,000 in 90 ms).
-// One key: primary key of usage_rollups. At most row_limit rows.
+// Sums per interval between bounds, model and (by group_by) key or account. Whole
+// cells come from the tiers, each over its own ranges, plus pending batches; cells
+// that a bound cuts (torn) from the records; one statement, so one snapshot. OFFSET
+// 0 lets the planner read only by the range: else it may read all of it (540,000
+// records in 90 ms). One key: primary keys of the tiers. At most row_limit rows.
 //
 //	SELECT
-//	    width_bucket(c.at, $1::timestamptz[])::int AS slot,
+//	    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
 //	    c.model,
 //	    (CASE $2::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
 //	        ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -634,30 +971,36 @@ type UsageStatsByKeyRow struct {
 //	FROM (
 //	    SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
 //	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-//	    FROM usage_rollups u
-//	    WHERE u.api_key_id = $3 AND u.bucket >= $4 AND u.bucket < $5 AND u.bucket <> ALL ($6::timestamptz[])
+//	    FROM ROWS FROM (unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[])) AS s(tier, low, high)
+//	    CROSS JOIN LATERAL (
+//	        SELECT tier, api_key_id, account_id, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_tiers v
+//	        WHERE v.api_key_id = $6 AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+//	        OFFSET 0) AS u
 //	    UNION ALL
 //	    SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
 //	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
 //	    FROM usage_pending_records p
-//	    WHERE p.last_at >= $4 AND p.first_at < $5
-//	        AND p.api_key_id = $3 AND p.occurred_at >= $4 AND p.occurred_at < $5 AND p.bucket <> ALL ($6::timestamptz[])
+//	    WHERE p.last_at >= $7 AND p.first_at < $8
+//	        AND p.api_key_id = $6 AND p.occurred_at >= $7 AND p.occurred_at < $8 AND p.bucket <> ALL ($9::timestamptz[])
 //	    UNION ALL
 //	    SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
 //	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
-//	    FROM unnest($6::timestamptz[]) AS t(cell)
+//	    FROM unnest($9::timestamptz[]) AS t(cell)
 //	    CROSS JOIN LATERAL (
 //	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
-//	        WHERE q.api_key_id = $3 AND q.occurred_at >= greatest(t.cell, $4) AND q.occurred_at < least(t.cell + interval '15 minutes', $5)
+//	        WHERE q.api_key_id = $6 AND q.occurred_at >= greatest(t.cell, $7) AND q.occurred_at < least(t.cell + interval '15 minutes', $8)
 //	        OFFSET 0) AS r
 //	) AS c
-//	WHERE ($7::uuid IS NULL OR c.account_id = $7::uuid) AND ($8::text = '' OR c.model = $8::text)
+//	WHERE ($10::uuid IS NULL OR c.account_id = $10::uuid) AND ($11::text = '' OR c.model = $11::text)
 //	GROUP BY 1, 2, 3
-//	LIMIT $9
+//	LIMIT $12
 func (q *Queries) UsageStatsByKey(ctx context.Context, db DBTX, arg UsageStatsByKeyParams) ([]UsageStatsByKeyRow, error) {
 	rows, err := db.Query(ctx, usageStatsByKey,
 		arg.Bounds,
 		arg.GroupBy,
+		arg.Tiers,
+		arg.Lows,
+		arg.Highs,
 		arg.APIKeyID,
 		arg.RangeStart,
 		arg.RangeEnd,
@@ -673,6 +1016,152 @@ func (q *Queries) UsageStatsByKey(ctx context.Context, db DBTX, arg UsageStatsBy
 	items := []UsageStatsByKeyRow{}
 	for rows.Next() {
 		var i UsageStatsByKeyRow
+		if err := rows.Scan(
+			&i.Slot,
+			&i.Model,
+			&i.GroupID,
+			&i.Requests,
+			&i.InputTokens,
+			&i.OutputTokens,
+			&i.CacheCreationTokens,
+			&i.CacheReadTokens,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageStatsGlobal = `-- name: UsageStatsGlobal :many
+SELECT
+    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
+    c.model,
+    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+    sum(c.requests)::bigint AS requests,
+    sum(c.input_tokens)::bigint AS input_tokens,
+    sum(c.output_tokens)::bigint AS output_tokens,
+    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
+    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
+    sum(c.total_tokens)::bigint AS total_tokens,
+    sum(c.cost)::numeric AS cost
+FROM (
+    SELECT u.bucket AS at, u.model,
+        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
+    FROM ROWS FROM (unnest($2::text[]), unnest($3::timestamptz[]), unnest($4::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT tier, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_global_tiers v
+        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
+    UNION ALL
+    SELECT p.occurred_at, p.model,
+        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
+    FROM usage_pending_records p
+    WHERE p.last_at >= $5 AND p.first_at < $6
+        AND p.occurred_at >= $5 AND p.occurred_at < $6 AND p.bucket <> ALL ($7::timestamptz[])
+    UNION ALL
+    SELECT r.occurred_at, r.model,
+        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
+    FROM unnest($7::timestamptz[]) AS t(cell)
+    CROSS JOIN LATERAL (
+        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+        WHERE q.occurred_at >= greatest(t.cell, $5) AND q.occurred_at < least(t.cell + interval '15 minutes', $6)
+        OFFSET 0) AS r
+) AS c
+WHERE ($8::text = '' OR c.model = $8::text)
+GROUP BY 1, 2, 3
+LIMIT $9
+`
+
+type UsageStatsGlobalParams struct {
+	Bounds     []time.Time
+	Tiers      []string
+	Lows       []time.Time
+	Highs      []time.Time
+	RangeStart time.Time
+	RangeEnd   time.Time
+	Torn       []time.Time
+	Model      string
+	RowLimit   int32
+}
+
+type UsageStatsGlobalRow struct {
+	Slot                int32
+	Model               string
+	GroupID             uuid.UUID
+	Requests            int64
+	InputTokens         int64
+	OutputTokens        int64
+	CacheCreationTokens int64
+	CacheReadTokens     int64
+	TotalTokens         int64
+	Cost                dbtype.Decimal
+}
+
+// UsageStatsByKey over all keys and accounts, summed up: the global tiers, by their
+// primary keys. At most row_limit rows.
+//
+//	SELECT
+//	    greatest(width_bucket(c.at, $1::timestamptz[]), 1)::int AS slot,
+//	    c.model,
+//	    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+//	    sum(c.requests)::bigint AS requests,
+//	    sum(c.input_tokens)::bigint AS input_tokens,
+//	    sum(c.output_tokens)::bigint AS output_tokens,
+//	    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
+//	    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
+//	    sum(c.total_tokens)::bigint AS total_tokens,
+//	    sum(c.cost)::numeric AS cost
+//	FROM (
+//	    SELECT u.bucket AS at, u.model,
+//	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
+//	    FROM ROWS FROM (unnest($2::text[]), unnest($3::timestamptz[]), unnest($4::timestamptz[])) AS s(tier, low, high)
+//	    CROSS JOIN LATERAL (
+//	        SELECT tier, bucket, records, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, model FROM usage_rollups_global_tiers v
+//	        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+//	        OFFSET 0) AS u
+//	    UNION ALL
+//	    SELECT p.occurred_at, p.model,
+//	        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
+//	    FROM usage_pending_records p
+//	    WHERE p.last_at >= $5 AND p.first_at < $6
+//	        AND p.occurred_at >= $5 AND p.occurred_at < $6 AND p.bucket <> ALL ($7::timestamptz[])
+//	    UNION ALL
+//	    SELECT r.occurred_at, r.model,
+//	        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
+//	    FROM unnest($7::timestamptz[]) AS t(cell)
+//	    CROSS JOIN LATERAL (
+//	        SELECT occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model FROM usage_records q
+//	        WHERE q.occurred_at >= greatest(t.cell, $5) AND q.occurred_at < least(t.cell + interval '15 minutes', $6)
+//	        OFFSET 0) AS r
+//	) AS c
+//	WHERE ($8::text = '' OR c.model = $8::text)
+//	GROUP BY 1, 2, 3
+//	LIMIT $9
+func (q *Queries) UsageStatsGlobal(ctx context.Context, db DBTX, arg UsageStatsGlobalParams) ([]UsageStatsGlobalRow, error) {
+	rows, err := db.Query(ctx, usageStatsGlobal,
+		arg.Bounds,
+		arg.Tiers,
+		arg.Lows,
+		arg.Highs,
+		arg.RangeStart,
+		arg.RangeEnd,
+		arg.Torn,
+		arg.Model,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageStatsGlobalRow{}
+	for rows.Next() {
+		var i UsageStatsGlobalRow
 		if err := rows.Scan(
 			&i.Slot,
 			&i.Model,

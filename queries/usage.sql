@@ -2,6 +2,37 @@
 -- Makes the partition of a month where it is missing.
 SELECT usage_ensure_month(@month::timestamptz);
 
+-- name: UsageBatchAppend :execrows
+-- The fast path: writes a batch of new records in one statement, the registry of
+-- requestIds (in order, so that two batches never wait for each other crosswise),
+-- the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
+-- has to sort it out when a requestId is registered already (unique_violation) or
+-- one of the distinct keys does not exist (not_null_violation: then there is no
+-- batch). Keys are counted by their primary key, once a key.
+WITH registered AS (
+    INSERT INTO usage_requests (request_hash, recorded_on)
+    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest(@request_hashes::uuid[]) AS h
+), batch AS (
+    INSERT INTO usage_pending (batch_id, first_at, last_at)
+    VALUES (nextval('usage_batch_id'), @first_at, @last_at)
+    RETURNING batch_id
+)
+INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
+    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
+SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
+    (SELECT b.batch_id FROM batch b
+        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY (@distinct_keys::uuid[])) = cardinality(@distinct_keys::uuid[])),
+    u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
+    u.account_type, u.model
+FROM ROWS FROM (
+    unnest(@ids::uuid[]), unnest(@occurred_at::timestamptz[]),
+    unnest(@api_key_ids::uuid[]), unnest(@account_ids::uuid[]), unnest(@account_types::text[]), unnest(@models::text[]),
+    unnest(@requests::bigint[]), unnest(@input_tokens::bigint[]), unnest(@output_tokens::bigint[]),
+    unnest(@cache_creation_tokens::bigint[]), unnest(@cache_read_tokens::bigint[]), unnest(@total_tokens::bigint[]),
+    unnest(@costs::numeric[])
+) AS u(id, occurred_at, api_key_id, account_id, account_type, model,
+    requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost);
+
 -- name: UsageBatchInsert :many
 -- Writes a batch of records in one statement: the registry of requestIds, the
 -- ledger and the batch's pending row. A record is left out when its key does
@@ -52,25 +83,35 @@ SELECT i.id::uuid AS id, i.known::boolean AS known,
 FROM input i LEFT JOIN written w ON w.id = i.id;
 
 -- name: UsageCompact :one
--- Moves up to batch_limit pending batches into the rollups and returns how many
--- it took. Batches that another compactor holds are passed over; cells are
--- upserted in the order of the primary key (no deadlock). One row.
-WITH taken AS (
+-- Moves up to batch_limit pending batches into every tier of the rollups and
+-- returns how many it took; mine is false where another process is at it, which
+-- then takes none. The lock (the number means nothing, it is only this one's) ends
+-- with the statement: rows that every batch changes are changed by one compactor at
+-- a time. Batches' records are found by usage_records_batch, rows by primary keys.
+-- One row.
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(@lock::bigint) AS mine
+), taken AS (
     DELETE FROM usage_pending WHERE batch_id IN (
-        SELECT p.batch_id FROM usage_pending p ORDER BY p.batch_id LIMIT @batch_limit FOR UPDATE SKIP LOCKED)
+        SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT @batch_limit)
     RETURNING batch_id, first_at, last_at
-), cells AS (
-    INSERT INTO usage_rollups (api_key_id, account_id, bucket, model, records,
-        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
-    SELECT r.api_key_id, r.account_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.model, count(*),
-        sum(r.requests), sum(r.input_tokens), sum(r.output_tokens),
-        sum(r.cache_creation_tokens), sum(r.cache_read_tokens), sum(r.total_tokens), sum(r.cost)
+), cells AS MATERIALIZED (
+    SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
+        count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
+        sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
+        sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
     FROM taken t
     CROSS JOIN LATERAL (
         SELECT * FROM usage_records s WHERE s.batch_id = t.batch_id AND s.occurred_at BETWEEN t.first_at AND t.last_at
         OFFSET 0) AS r
     GROUP BY 1, 2, 3, 4
-    ORDER BY 1, 3, 2, 4
+), quarters AS (
+    INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, c.bucket, c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
     ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
         records = usage_rollups.records + excluded.records,
         requests = usage_rollups.requests + excluded.requests,
@@ -80,8 +121,88 @@ WITH taken AS (
         cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens,
         total_tokens = usage_rollups.total_tokens + excluded.total_tokens,
         cost = usage_rollups.cost + excluded.cost
+), hours AS (
+    INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, date_trunc('hour', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+        records = usage_rollups_hourly.records + excluded.records,
+        requests = usage_rollups_hourly.requests + excluded.requests,
+        input_tokens = usage_rollups_hourly.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_hourly.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_hourly.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_hourly.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_hourly.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_hourly.cost + excluded.cost
+), days AS (
+    INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.api_key_id, date_trunc('day', c.bucket, 'UTC'), c.account_id, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (api_key_id, bucket, account_id, model) DO UPDATE SET
+        records = usage_rollups_daily.records + excluded.records,
+        requests = usage_rollups_daily.requests + excluded.requests,
+        input_tokens = usage_rollups_daily.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_daily.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_daily.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_daily.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_daily.cost + excluded.cost
+), everybody AS (
+    INSERT INTO usage_rollups_global (bucket, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT c.bucket, c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, model) DO UPDATE SET
+        records = usage_rollups_global.records + excluded.records,
+        requests = usage_rollups_global.requests + excluded.requests,
+        input_tokens = usage_rollups_global.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_global.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_global.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_global.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_global.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_global.cost + excluded.cost
+), everybody_daily AS (
+    INSERT INTO usage_rollups_global_daily (bucket, model, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT date_trunc('day', c.bucket, 'UTC'), c.model, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, model) DO UPDATE SET
+        records = usage_rollups_global_daily.records + excluded.records,
+        requests = usage_rollups_global_daily.requests + excluded.requests,
+        input_tokens = usage_rollups_global_daily.input_tokens + excluded.input_tokens,
+        output_tokens = usage_rollups_global_daily.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_rollups_global_daily.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_rollups_global_daily.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_rollups_global_daily.total_tokens + excluded.total_tokens,
+        cost = usage_rollups_global_daily.cost + excluded.cost
+), totals AS (
+    INSERT INTO usage_totals (kind, id, records,
+        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
+    SELECT s.kind, s.id, sum(c.records), sum(c.requests), sum(c.input_tokens), sum(c.output_tokens),
+        sum(c.cache_creation_tokens), sum(c.cache_read_tokens), sum(c.total_tokens), sum(c.cost)
+    FROM cells c CROSS JOIN LATERAL (VALUES ('account', c.account_id), ('key', c.api_key_id)) AS s(kind, id)
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (kind, id) DO UPDATE SET
+        records = usage_totals.records + excluded.records,
+        requests = usage_totals.requests + excluded.requests,
+        input_tokens = usage_totals.input_tokens + excluded.input_tokens,
+        output_tokens = usage_totals.output_tokens + excluded.output_tokens,
+        cache_creation_tokens = usage_totals.cache_creation_tokens + excluded.cache_creation_tokens,
+        cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
+        total_tokens = usage_totals.total_tokens + excluded.total_tokens,
+        cost = usage_totals.cost + excluded.cost
 )
-SELECT count(*) FROM taken;
+SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken;
 
 -- name: UsageRequestTrim :execrows
 -- Forgets up to row_limit requestIds recorded before a day, by
@@ -90,14 +211,13 @@ DELETE FROM usage_requests WHERE request_hash IN (
     SELECT q.request_hash FROM usage_requests q WHERE q.recorded_on < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED);
 
 -- name: UsageStatsByKey :many
--- Sums per interval between bounds, model and (by group_by) key or account.
--- Whole 15-minute cells come from the rollups plus pending batches, cells that a
--- bound cuts (torn) from the records; one statement, so one snapshot. OFFSET 0
--- lets the planner read records only by the cell: else it may read those of the
--- whole range (540,000 in 90 ms).
--- One key: primary key of usage_rollups. At most row_limit rows.
+-- Sums per interval between bounds, model and (by group_by) key or account. Whole
+-- cells come from the tiers, each over its own ranges, plus pending batches; cells
+-- that a bound cuts (torn) from the records; one statement, so one snapshot. OFFSET
+-- 0 lets the planner read only by the range: else it may read all of it (540,000
+-- records in 90 ms). One key: primary keys of the tiers. At most row_limit rows.
 SELECT
-    width_bucket(c.at, @bounds::timestamptz[])::int AS slot,
+    greatest(width_bucket(c.at, @bounds::timestamptz[]), 1)::int AS slot,
     c.model,
     (CASE @group_by::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
         ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -111,8 +231,11 @@ SELECT
 FROM (
     SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.api_key_id = @api_key_id AND u.bucket >= @range_start AND u.bucket < @range_end AND u.bucket <> ALL (@torn::timestamptz[])
+    FROM ROWS FROM (unnest(@tiers::text[]), unnest(@lows::timestamptz[]), unnest(@highs::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_rollups_tiers v
+        WHERE v.api_key_id = @api_key_id AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
@@ -133,10 +256,10 @@ GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
 -- name: UsageStatsByAccount :many
--- UsageStatsByKey for one account over all keys: usage_rollups_account. At most
--- row_limit rows.
+-- UsageStatsByKey for one account over all keys: usage_rollups_account and its like.
+-- At most row_limit rows.
 SELECT
-    width_bucket(c.at, @bounds::timestamptz[])::int AS slot,
+    greatest(width_bucket(c.at, @bounds::timestamptz[]), 1)::int AS slot,
     c.model,
     (CASE @group_by::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
         ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -150,8 +273,11 @@ SELECT
 FROM (
     SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.account_id = @account_id AND u.bucket >= @range_start AND u.bucket < @range_end AND u.bucket <> ALL (@torn::timestamptz[])
+    FROM ROWS FROM (unnest(@tiers::text[]), unnest(@lows::timestamptz[]), unnest(@highs::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_rollups_tiers v
+        WHERE v.account_id = @account_id AND v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
@@ -171,11 +297,11 @@ WHERE (@model::text = '' OR c.model = @model::text)
 GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
--- name: UsageStatsAll :many
--- UsageStatsByKey over all keys and accounts: usage_rollups_bucket. At most
--- row_limit rows.
+-- name: UsageStatsByBucket :many
+-- UsageStatsByKey over all keys and accounts, told apart: usage_rollups_bucket and
+-- its like. At most row_limit rows.
 SELECT
-    width_bucket(c.at, @bounds::timestamptz[])::int AS slot,
+    greatest(width_bucket(c.at, @bounds::timestamptz[]), 1)::int AS slot,
     c.model,
     (CASE @group_by::text WHEN 'apikey' THEN c.api_key_id WHEN 'account' THEN c.account_id
         ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
@@ -189,8 +315,11 @@ SELECT
 FROM (
     SELECT u.bucket AS at, u.api_key_id, u.account_id, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
-    FROM usage_rollups u
-    WHERE u.bucket >= @range_start AND u.bucket < @range_end AND u.bucket <> ALL (@torn::timestamptz[])
+    FROM ROWS FROM (unnest(@tiers::text[]), unnest(@lows::timestamptz[]), unnest(@highs::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_rollups_tiers v
+        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
@@ -209,3 +338,48 @@ FROM (
 WHERE (@model::text = '' OR c.model = @model::text)
 GROUP BY 1, 2, 3
 LIMIT @row_limit;
+
+-- name: UsageStatsGlobal :many
+-- UsageStatsByKey over all keys and accounts, summed up: the global tiers, by their
+-- primary keys. At most row_limit rows.
+SELECT
+    greatest(width_bucket(c.at, @bounds::timestamptz[]), 1)::int AS slot,
+    c.model,
+    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+    sum(c.requests)::bigint AS requests,
+    sum(c.input_tokens)::bigint AS input_tokens,
+    sum(c.output_tokens)::bigint AS output_tokens,
+    sum(c.cache_creation_tokens)::bigint AS cache_creation_tokens,
+    sum(c.cache_read_tokens)::bigint AS cache_read_tokens,
+    sum(c.total_tokens)::bigint AS total_tokens,
+    sum(c.cost)::numeric AS cost
+FROM (
+    SELECT u.bucket AS at, u.model,
+        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost
+    FROM ROWS FROM (unnest(@tiers::text[]), unnest(@lows::timestamptz[]), unnest(@highs::timestamptz[])) AS s(tier, low, high)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_rollups_global_tiers v
+        WHERE v.tier = s.tier AND v.bucket >= s.low AND v.bucket < s.high
+        OFFSET 0) AS u
+    UNION ALL
+    SELECT p.occurred_at, p.model,
+        p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
+    FROM usage_pending_records p
+    WHERE p.last_at >= @range_start AND p.first_at < @range_end
+        AND p.occurred_at >= @range_start AND p.occurred_at < @range_end AND p.bucket <> ALL (@torn::timestamptz[])
+    UNION ALL
+    SELECT r.occurred_at, r.model,
+        r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost
+    FROM unnest(@torn::timestamptz[]) AS t(cell)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_records q
+        WHERE q.occurred_at >= greatest(t.cell, @range_start) AND q.occurred_at < least(t.cell + interval '15 minutes', @range_end)
+        OFFSET 0) AS r
+) AS c
+WHERE (@model::text = '' OR c.model = @model::text)
+GROUP BY 1, 2, 3
+LIMIT @row_limit;
+
+-- name: UsageHorizon :one
+-- From when records and rollups are complete.
+SELECT records_from, rollups_from FROM usage_horizon;

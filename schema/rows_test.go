@@ -27,6 +27,7 @@ var filled = map[int64]string{
 		INSERT INTO usage_rollups VALUES ('0190b8a0-0000-7000-8000-000000000001', '00000000-0000-0000-0000-000000000000',
 			'2025-09-16T08:15Z', 1, 1, 2, 3, 4, 5, 14, 0.000000000001, 'm')`,
 	4: `INSERT INTO cache_outbox (kind, key) VALUES ('apikey', sha256('a')); UPDATE cache_heartbeat SET beat = 1, epoch = 1, server = 's'`,
+	5: `SELECT`, // it fills its own tables from those of version 3
 }
 
 // Up and down by one, over rows of every older version and of its own.

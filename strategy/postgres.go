@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -116,6 +117,7 @@ func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error 
 		return notAcquiredError{p.acquireError(ctx, err)}
 	}
 	defer conn.Release()
+	dbtype.Register(conn.Conn().TypeMap())
 	return f(conn)
 }
 

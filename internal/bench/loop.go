@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -17,7 +18,7 @@ import (
 func Loop(ctx context.Context, p Place, commands io.Reader, replies io.Writer) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s, err := openSession(ctx, p)
+	s, err := openSession(ctx, p, repo.DefaultMaxConns)
 	if err != nil {
 		return err
 	}

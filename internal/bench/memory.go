@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/seed14a526e0/relaystore/repo"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -29,7 +30,7 @@ type Filling struct {
 // Fill measures how much memory this process needs for n cached keys, which the
 // place must have.
 func Fill(ctx context.Context, p Place, n int) (f Filling, err error) {
-	s, err := openSession(ctx, p)
+	s, err := openSession(ctx, p, repo.DefaultMaxConns)
 	if err != nil {
 		return f, err
 	}

@@ -21,7 +21,10 @@ const (
 	warmCallers = 8
 )
 
-var errCold = errors.New("the keys do not stay in the cache")
+var (
+	errCold   = errors.New("the keys do not stay in the cache")
+	errBadURL = errors.New("DATABASE_URL cannot be parsed") // the cause may hold the password
+)
 
 // session is an open library whose use of PostgreSQL can be seen.
 type session struct {
@@ -30,12 +33,12 @@ type session struct {
 	pool *pgxpool.Pool
 }
 
-func openSession(ctx context.Context, p Place) (*session, error) {
+func openSession(ctx context.Context, p Place, conns int32) (*session, error) {
 	pc, err := pgxpool.ParseConfig(p.DatabaseURL)
 	if err != nil {
-		return nil, errors.New("DATABASE_URL cannot be parsed") // the cause may hold the password
+		return nil, errBadURL
 	}
-	pc.MaxConns = repo.DefaultMaxConns
+	pc.MaxConns = conns
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err

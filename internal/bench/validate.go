@@ -84,7 +84,11 @@ func (r *ValidateReport) measure(ctx context.Context, p Place, o ValidateOptions
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close(ctx)) }()
-	all := r.measurements(b)
+	return medians(ctx, r.measurements(b), func(done, total int) { o.progress(done, total+1) })
+}
+
+// medians measures everything in rounds, one after the other.
+func medians(ctx context.Context, all []measurement, progress func(done, total int)) error {
 	found := make([][]float64, len(all))
 	for round := range rounds {
 		for i, m := range all {
@@ -93,7 +97,9 @@ func (r *ValidateReport) measure(ctx context.Context, p Place, o ValidateOptions
 				return err
 			}
 			found[i] = append(found[i], x)
-			o.progress(round*len(all)+i+1, rounds*len(all)+1)
+			if progress != nil {
+				progress(round*len(all)+i+1, rounds*len(all))
+			}
 		}
 	}
 	for i, m := range all {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 )
 
@@ -64,7 +65,7 @@ func newValidation(ctx context.Context, p Place, keys int, e effort) (b *validat
 	if b.entries, err = openEntries(ctx, p, keys+rounds*b.networkOps); err != nil {
 		return b, err
 	}
-	if b.lib, err = openSession(ctx, p); err != nil {
+	if b.lib, err = openSession(ctx, p, repo.DefaultMaxConns); err != nil {
 		return b, err
 	}
 	return b, b.prepare(ctx)

@@ -16,23 +16,26 @@ const (
 	// sweepEvery finds what dead processes left pending, and trims requestIds.
 	sweepEvery = 10 * time.Second
 	// compactBatches bounds the batches of one statement, trimRows its rows.
-	compactBatches = 1000
+	compactBatches = 256
 	trimRows       = 10_000
+	// compactLock is the advisory lock of whoever compacts; the number is ours alone.
+	compactLock = 7_246_182_519_001
 )
 
-// compactor moves pending batches into the rollups. Any number of them may run,
-// in any number of processes.
+// compactor moves pending batches into the rollups. Any number of them may run, in
+// any number of processes; one works at a time.
 type compactor struct {
 	repo   *Repo
 	woken  chan struct{}
 	stop   context.CancelFunc
 	done   chan struct{}
 	failed bool
+	limit  int32 // batches of the next statement
 }
 
 func startCompactor(r *Repo) *compactor {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &compactor{repo: r, woken: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	c := &compactor{repo: r, woken: make(chan struct{}, 1), stop: stop, done: make(chan struct{}), limit: compactBatches}
 	go c.run(ctx)
 	return c
 }
@@ -81,18 +84,35 @@ func (c *compactor) report(err error) {
 	}
 }
 
-// compact moves everything that is pending now.
+// compact moves everything that is pending now. Where another process is at it,
+// that one does, and this one looks again soon. A statement that runs out of time
+// is tried with half of the batches.
 func (r *Repo) compact(ctx context.Context) error {
+	c := r.compactor
 	for {
-		var taken int64
-		err := r.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-			taken, err = r.queries.UsageCompact(ctx, tx, compactBatches)
+		row, err := r.compactSome(ctx, c.limit)
+		switch {
+		case err != nil && c.limit > 1 && errors.Is(result.From(err), result.QueryTimeout):
+			c.limit /= 2
+		case err != nil:
 			return err
-		})
-		if err != nil || taken < compactBatches {
-			return err
+		case !row.Mine:
+			c.wake()
+			return nil
+		case row.Taken < int64(c.limit):
+			return nil
+		default:
+			c.limit = min(2*c.limit, compactBatches)
 		}
 	}
+}
+
+func (r *Repo) compactSome(ctx context.Context, batches int32) (row db.UsageCompactRow, err error) {
+	err = r.Primary.Retrying(0).Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		row, err = r.queries.UsageCompact(ctx, c, db.UsageCompactParams{Lock: compactLock, BatchLimit: batches})
+		return err
+	})
+	return row, err
 }
 
 // trimRequests forgets the requestIds that are older than the window.

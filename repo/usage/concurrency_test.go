@@ -2,6 +2,8 @@ package usage
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,28 +87,46 @@ func amount(n int64) (sum result.Money) {
 	return sum
 }
 
-// requireRollupsEqualRecords compares, in SQL, each cell of the rollups and of the
-// pending batches together with the records of the cell.
+// requireRollupsEqualRecords compares, in SQL, each cell of each tier, together with
+// the pending batches, with the records of the cell.
 func (b *bundle) requireRollupsEqualRecords(t *testing.T) {
 	t.Helper()
-	const sums = ` sum(requests), sum(input_tokens), sum(output_tokens), sum(cache_creation_tokens), sum(cache_read_tokens),
-		sum(total_tokens), sum(cost) `
+	quarter := "date_bin('15 minutes', occurred_at, '2000-01-01T00:00:00Z')"
+	for table, keys := range map[string]string{
+		"usage_rollups":              "api_key_id, account_id, model, " + quarter,
+		"usage_rollups_hourly":       "api_key_id, account_id, model, date_trunc('hour', occurred_at, 'UTC')",
+		"usage_rollups_daily":        "api_key_id, account_id, model, date_trunc('day', occurred_at, 'UTC')",
+		"usage_rollups_global":       "model, " + quarter,
+		"usage_rollups_global_daily": "model, date_trunc('day', occurred_at, 'UTC')",
+	} {
+		b.requireEqualSums(t, table, strings.NewReplacer(quarter, "bucket",
+			"date_trunc('hour', occurred_at, 'UTC')", "bucket", "date_trunc('day', occurred_at, 'UTC')", "bucket").Replace(keys), keys, "true")
+	}
+	b.requireEqualSums(t, "usage_totals", "id", "api_key_id", "kind = 'key'")
+	b.requireEqualSums(t, "usage_totals", "id", "account_id", "kind = 'account'")
+}
+
+func (b *bundle) requireEqualSums(t *testing.T, table, columns, keys, where string) {
+	t.Helper()
+	const figures = `requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost`
+	const sums = `sum(requests), sum(input_tokens), sum(output_tokens), sum(cache_creation_tokens), sum(cache_read_tokens),
+		sum(total_tokens), sum(cost)`
+	var group []string
+	for i := range strings.Count(columns, ",") + 1 {
+		group = append(group, strconv.Itoa(i+1))
+	}
+	by := strings.Join(group, ", ")
 	require.Zero(t, b.count(t, `
 		WITH counted AS (
-			SELECT api_key_id, account_id, bucket, model, sum(records) AS records, `+sums+`
-			FROM (
-				SELECT api_key_id, account_id, bucket, model, records, requests, input_tokens, output_tokens,
-					cache_creation_tokens, cache_read_tokens, total_tokens, cost FROM usage_rollups
+			SELECT `+columns+`, sum(records) AS records, `+sums+` FROM (
+				SELECT `+columns+`, records, `+figures+` FROM `+table+` WHERE `+where+`
 				UNION ALL
-				SELECT api_key_id, account_id, bucket, model, 1, requests, input_tokens, output_tokens,
-					cache_creation_tokens, cache_read_tokens, total_tokens, cost FROM usage_pending_records
-			) AS c GROUP BY 1, 2, 3, 4
+				SELECT `+keys+`, 1, `+figures+` FROM usage_pending_records
+			) AS c GROUP BY `+by+`
 		), listed AS (
-			SELECT api_key_id, account_id, date_bin('15 minutes', occurred_at, '2000-01-01T00:00:00Z') AS bucket, model,
-				count(*) AS records, `+sums+`
-			FROM usage_records GROUP BY 1, 2, 3, 4
+			SELECT `+keys+`, count(*) AS records, `+sums+` FROM usage_records GROUP BY `+by+`
 		)
 		SELECT count(*) FROM (
 			(TABLE counted EXCEPT TABLE listed) UNION ALL (TABLE listed EXCEPT TABLE counted)
-		) AS difference`))
+		) AS difference`), table)
 }

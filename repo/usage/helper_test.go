@@ -74,7 +74,7 @@ func (b *bundle) count(t *testing.T, sql string, args ...any) (n int64) {
 // requireUntouched tells that no usage table has a row.
 func (b *bundle) requireUntouched(t *testing.T) {
 	t.Helper()
-	for _, table := range []string{"usage_records", "usage_requests", "usage_pending", "usage_rollups"} {
+	for _, table := range []string{"usage_records", "usage_requests", "usage_pending", "usage_rollups", "usage_totals"} {
 		require.Zero(t, b.count(t, "SELECT count(*) FROM "+table), table)
 	}
 }

@@ -21,11 +21,10 @@ type months struct {
 	ensured sync.Map // time.Time of the month's start → struct{}
 }
 
-// with runs write after making sure of the month's partition. One that was
-// dropped since then is made again, once.
-func (m *months) with(ctx context.Context, c db.DBTX, at time.Time, write func() error) error {
-	month := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-	if err := m.ensure(ctx, c, month); err != nil {
+// with runs write after making sure of the batch's months. One that was dropped
+// since then is made again, once.
+func (m *months) with(ctx context.Context, c db.DBTX, batch []*waiting, write func() error) error {
+	if err := m.ensureAll(ctx, c, batch); err != nil {
 		return err
 	}
 	err := write()
@@ -33,12 +32,31 @@ func (m *months) with(ctx context.Context, c db.DBTX, at time.Time, write func()
 	if !errors.As(err, &pg) || pg.Code != noPartition || pg.ConstraintName != "" {
 		return err
 	}
-	m.ensured.Delete(month)
-	if err := m.ensure(ctx, c, month); err != nil {
+	for _, w := range batch {
+		m.ensured.Delete(monthOf(w.Timestamp))
+	}
+	if err := m.ensureAll(ctx, c, batch); err != nil {
 		return err
 	}
 	return write()
 }
+
+func (m *months) ensureAll(ctx context.Context, c db.DBTX, batch []*waiting) error {
+	var last time.Time
+	for _, w := range batch {
+		month := monthOf(w.Timestamp)
+		if month.Equal(last) {
+			continue // most of a batch is of one month
+		}
+		if err := m.ensure(ctx, c, month); err != nil {
+			return err
+		}
+		last = month
+	}
+	return nil
+}
+
+func monthOf(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
 
 func (m *months) ensure(ctx context.Context, c db.DBTX, month time.Time) error {
 	if _, known := m.ensured.Load(month); known {

@@ -48,7 +48,7 @@ func (b *bundle) read(t *testing.T, mode string, p plan) map[string]int64 {
 	defer tx.Rollback(context.Background()) //nolint:errcheck // it only read
 	_, err = tx.Exec(t.Context(), "SET LOCAL plan_cache_mode = "+mode)
 	require.NoError(t, err)
-	_, err = b.cells(t.Context(), tx, p)
+	_, err = b.cells(t.Context(), tx, &p)
 	require.NoError(t, err)
 	rows, err := tx.Query(t.Context(), `SELECT relname::text, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
 		FROM pg_stat_xact_user_tables`)

@@ -5,8 +5,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed14a526e0/relaystore/db"
-	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -34,64 +32,20 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	if err != nil {
 		return result.StatusOf(err)
 	}
-	row, err := r.append(ctx, e)
-	switch {
-	case err != nil:
+	if err := ctx.Err(); err != nil {
 		return result.StatusOf(err)
-	case !row.Known:
+	}
+	return r.writer.write(ctx, []entry{e})[0].outcome.status(keyField)
+}
+
+func (o outcome) status(keyField string) result.Status {
+	switch {
+	case o.err != nil:
+		return result.StatusOf(o.err)
+	case o.unknown:
 		return result.StatusOf(result.New(result.RecordNotFound, "%s: no such key", keyField).With("field", keyField))
 	}
-	r.compactor.wake()
-	return result.Status{Duplicate: !row.Written && !row.StoredBefore}
-}
-
-// append writes an entry under its own id, so that a repeat after a lost
-// acknowledgement finds it and adds nothing.
-func (r *Repo) append(ctx context.Context, e entry) (row db.UsageBatchInsertRow, err error) {
-	params, repeat := batch([]entry{e}), false
-	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
-		defer func() { repeat = true }()
-		return r.months.with(ctx, c, e.Timestamp, func() (err error) {
-			row, err = r.insert(ctx, c, params, repeat)
-			return err
-		})
-	})
-	return row, err
-}
-
-// insert writes a batch of one. Where a repeat waited for its first try to
-// commit, its snapshot is older than that and shows somebody else's record: a
-// second look tells.
-func (r *Repo) insert(ctx context.Context, c db.DBTX, params db.UsageBatchInsertParams, repeat bool) (db.UsageBatchInsertRow, error) {
-	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
-	if err == nil && repeat && !rows[0].Written {
-		rows, err = r.queries.UsageBatchInsert(ctx, c, params)
-	}
-	if err != nil {
-		return db.UsageBatchInsertRow{}, err
-	}
-	return rows[0], nil
-}
-
-func batch(entries []entry) db.UsageBatchInsertParams {
-	var p db.UsageBatchInsertParams
-	for _, e := range entries {
-		p.Ids = append(p.Ids, e.id)
-		p.RequestHashes = append(p.RequestHashes, e.requestHash)
-		p.OccurredAt = append(p.OccurredAt, e.Timestamp)
-		p.APIKeyIds = append(p.APIKeyIds, e.key)
-		p.AccountIds = append(p.AccountIds, e.account)
-		p.AccountTypes = append(p.AccountTypes, e.AccountType)
-		p.Models = append(p.Models, e.Model)
-		p.Requests = append(p.Requests, e.RequestCount)
-		p.InputTokens = append(p.InputTokens, e.InputTokens)
-		p.OutputTokens = append(p.OutputTokens, e.OutputTokens)
-		p.CacheCreationTokens = append(p.CacheCreationTokens, e.CacheCreationTokens)
-		p.CacheReadTokens = append(p.CacheReadTokens, e.CacheReadTokens)
-		p.TotalTokens = append(p.TotalTokens, e.TotalTokens)
-		p.Costs = append(p.Costs, dbtype.Decimal{Decimal: e.Cost.Decimal()})
-	}
-	return p
+	return result.Status{Duplicate: o.duplicate}
 }
 
 // text gives an id as the envelopes show it; the nil id is no account.

@@ -45,14 +45,8 @@ func TestBatchTakesOutOnlyTheUnknown(t *testing.T) {
 		r.RequestID = uuid.NewString()
 		entries = append(entries, checked(t, r))
 	}
-	require.NoError(t, b.months.ensure(t.Context(), b.pool, entries[0].Timestamp))
-	rows, err := b.queries.UsageBatchInsert(t.Context(), b.pool, batch(entries))
-	require.NoError(t, err)
-	require.Len(t, rows, 3)
-	for _, row := range rows {
-		require.Equal(t, row.ID != entries[1].id, row.Known)
-		require.Equal(t, row.Known, row.Written)
-		require.False(t, row.StoredBefore)
+	for i, w := range b.writer.write(t.Context(), entries) {
+		require.Equal(t, outcome{unknown: i == 1}, w.outcome)
 	}
 	require.EqualValues(t, 2, b.count(t, "SELECT count(*) FROM usage_requests"))
 	b.requireRequests(t, 2)
@@ -75,11 +69,9 @@ func TestLostAcknowledgement(t *testing.T) {
 		r.RequestID = requestID
 		e := checked(t, r)
 		for try := range 3 {
-			row, err := b.append(t.Context(), e)
+			outcomes, err := b.append(queued(e))
 			require.NoError(t, err)
-			require.True(t, row.Known)
-			require.Equal(t, try == 0, row.Written)
-			require.Equal(t, try > 0, row.StoredBefore, "its own record is no duplicate")
+			require.Equal(t, []outcome{{}}, outcomes, "try %d: its own record is no duplicate", try)
 			b.requireRequests(t, 1)
 		}
 		require.EqualValues(t, 1, b.count(t, "SELECT count(*) FROM usage_records"))
@@ -99,14 +91,14 @@ func TestRepeatWaitsForTheFirstTry(t *testing.T) {
 		first, err := b.pool.Begin(t.Context())
 		require.NoError(t, err)
 		defer first.Rollback(context.Background()) //nolint:errcheck // committed below
-		row, err := b.insert(t.Context(), first, batch([]entry{e}), false)
+		outcomes, err := b.insert(t.Context(), first, queued(e), false)
 		require.NoError(t, err)
-		require.True(t, row.Written)
+		require.Equal(t, []outcome{{}}, outcomes)
 
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			row, err = b.insert(t.Context(), b.pool, batch([]entry{e}), true)
+			outcomes, err = b.insert(t.Context(), b.pool, queued(e), true)
 		}()
 		require.Eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM pg_stat_activity
@@ -115,8 +107,7 @@ func TestRepeatWaitsForTheFirstTry(t *testing.T) {
 		require.NoError(t, first.Commit(t.Context()))
 		<-done
 		require.NoError(t, err)
-		require.False(t, row.Written)
-		require.True(t, row.StoredBefore)
+		require.Equal(t, []outcome{{}}, outcomes, "its own record is no duplicate")
 		b.requireRequests(t, 1)
 	}
 }

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/db"
@@ -29,6 +30,8 @@ type Repo struct {
 	queries   *db.Queries
 	months    months
 	compactor *compactor
+	writer    *writer
+	horizon   atomic.Pointer[time.Time] // the latest known; it only moves forward
 	now       func() time.Time
 }
 
@@ -40,12 +43,17 @@ func New(cfg Config) *Repo {
 	q := db.New()
 	r := &Repo{Config: cfg, queries: q, months: months{queries: q}, now: time.Now}
 	r.compactor = startCompactor(r)
+	r.writer = newWriter(r.commit)
+	r.horizon.Store(&firstTime)
 	return r
 }
 
-// Close ends the background work. Batches that are still pending stay so: they
-// count in every figure, and the next process compacts them.
-func (r *Repo) Close(context.Context) error {
+// Close takes no more records, writes those whose callers wait, and ends the
+// background work. What is not written when ctx ends is an error that says how
+// many, in details.remaining too; their callers are told. Batches that are still
+// pending stay so: they count in every figure, and the next process compacts them.
+func (r *Repo) Close(ctx context.Context) error {
+	err := r.writer.close(ctx)
 	r.compactor.close()
-	return nil
+	return err
 }

@@ -31,7 +31,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
 	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if cells, err = r.cells(ctx, c, plan); err != nil {
+		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
 		names, err = r.names(ctx, c, q.GroupBy, cells)
@@ -43,15 +43,21 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	case len(cells) > maxCells:
 		return Stats{}, result.Invalid("granularity", "the answer has more than %d cells", maxCells)
 	}
-	return assemble(plan.calendar, q.GroupBy, cells, names), nil
+	s := assemble(plan.calendar, q.GroupBy, cells, names)
+	for _, i := range plan.approximate(plan.horizon) {
+		s.Stats[i].Approximate = true
+	}
+	return s, nil
 }
 
 // plan is a checked query in the database's terms.
 type plan struct {
 	StatsQuery
 
-	calendar     calendar
+	calendar
+
 	key, account uuid.UUID
+	horizon      time.Time // as it was when the cells were read
 }
 
 func (q StatsQuery) plan() (p plan, err error) {
@@ -98,11 +104,29 @@ func (q StatsQuery) check() error {
 	return result.CheckText("model", q.Model, maxModel)
 }
 
-// cells reads the sums by the index that the query's narrowest id has.
-func (r *Repo) cells(ctx context.Context, c db.DBTX, p plan) ([]db.UsageStatsByKeyRow, error) {
+// cells reads the sums by the index that the query's narrowest id has. A clean-up
+// moves the horizon before it deletes: where it stands later now than the query
+// took it for, the records at a torn edge may have been gone.
+func (r *Repo) cells(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByKeyRow, error) {
+	for p.horizon = *r.horizon.Load(); ; {
+		rows, err := r.sums(ctx, c, p)
+		if err != nil {
+			return nil, err
+		}
+		h, err := r.queries.UsageHorizon(ctx, c)
+		if err != nil || !h.RecordsFrom.After(p.horizon) {
+			return rows, err
+		}
+		p.horizon = h.RecordsFrom
+		r.horizon.Store(&h.RecordsFrom)
+	}
+}
+
+func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByKeyRow, error) {
+	g := p.ranges(keyTiers, p.horizon)
 	params := db.UsageStatsByKeyParams{
-		Bounds: p.calendar.bounds, GroupBy: string(p.GroupBy), APIKeyID: p.key,
-		RangeStart: p.StartDate, RangeEnd: p.EndDate, Torn: p.calendar.torn(), Model: p.Model, RowLimit: maxCells + 1,
+		Bounds: p.bounds, GroupBy: string(p.GroupBy), Tiers: g.tiers, Lows: g.lows, Highs: g.highs, APIKeyID: p.key,
+		RangeStart: p.StartDate, RangeEnd: p.EndDate, Torn: g.torn, Model: p.Model, RowLimit: maxCells + 1,
 	}
 	switch {
 	case p.key != uuid.Nil:
@@ -112,19 +136,26 @@ func (r *Repo) cells(ctx context.Context, c db.DBTX, p plan) ([]db.UsageStatsByK
 		return r.queries.UsageStatsByKey(ctx, c, params)
 	case p.account != uuid.Nil:
 		rows, err := r.queries.UsageStatsByAccount(ctx, c, db.UsageStatsByAccountParams{
-			Bounds: params.Bounds, GroupBy: params.GroupBy, AccountID: p.account,
-			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
+			Bounds: params.Bounds, GroupBy: params.GroupBy, Tiers: g.tiers, Lows: g.lows, Highs: g.highs, AccountID: p.account,
+			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
+		})
+		return converted(rows), err
+	case p.GroupBy == ByAccount || p.GroupBy == ByAPIKey:
+		rows, err := r.queries.UsageStatsByBucket(ctx, c, db.UsageStatsByBucketParams{
+			Bounds: params.Bounds, GroupBy: params.GroupBy, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
+			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
 		})
 		return converted(rows), err
 	}
-	rows, err := r.queries.UsageStatsAll(ctx, c, db.UsageStatsAllParams{
-		Bounds: params.Bounds, GroupBy: params.GroupBy,
-		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: params.Torn, Model: params.Model, RowLimit: params.RowLimit,
+	g = p.ranges(globalTiers, p.horizon)
+	rows, err := r.queries.UsageStatsGlobal(ctx, c, db.UsageStatsGlobalParams{
+		Bounds: params.Bounds, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
+		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
 	})
 	return converted(rows), err
 }
 
-func converted[R db.UsageStatsByAccountRow | db.UsageStatsAllRow](rows []R) []db.UsageStatsByKeyRow {
+func converted[R db.UsageStatsByAccountRow | db.UsageStatsByBucketRow | db.UsageStatsGlobalRow](rows []R) []db.UsageStatsByKeyRow {
 	out := make([]db.UsageStatsByKeyRow, len(rows))
 	for i, row := range rows {
 		out[i] = db.UsageStatsByKeyRow(row)

@@ -3,6 +3,7 @@ package usage
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,7 +42,8 @@ func TestStatsEqualTheRecords(t *testing.T) {
 		m.names[k] = fmt.Sprintf("key %d", i)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		b.exec(t, "WITH a AS (DELETE FROM usage_records), b AS (DELETE FROM usage_pending) DELETE FROM usage_rollups")
+		b.exec(t, `TRUNCATE usage_records, usage_pending, usage_rollups, usage_rollups_hourly, usage_rollups_daily,
+			usage_rollups_global, usage_rollups_global_daily, usage_totals`)
 		m.records = nil
 		g := generator{rt, b.keys, rapid.SampledFrom(nights).Draw(rt, "night").at}
 		for range rapid.IntRange(1, 5).Draw(rt, "batches") {
@@ -72,16 +74,21 @@ func indented(t *testing.T, s Stats) string {
 	return string(out)
 }
 
+// writeBatch writes entries in one batch, as callers that come together do.
 func writeBatch(t *testing.T, b *bundle, entries []entry) {
 	t.Helper()
-	for _, e := range entries {
-		require.NoError(t, b.months.ensure(t.Context(), b.pool,
-			time.Date(e.Timestamp.Year(), e.Timestamp.Month(), 1, 0, 0, 0, 0, time.UTC)))
+	for _, w := range b.writer.write(t.Context(), entries) {
+		require.Equal(t, outcome{}, w.outcome)
 	}
-	rows, err := b.queries.UsageBatchInsert(t.Context(), b.pool, batch(entries))
-	require.NoError(t, err)
-	require.Len(t, rows, len(entries))
-	for _, row := range rows {
-		require.True(t, row.Written)
+}
+
+// queued makes a batch of entries whose callers do not wait.
+func queued(entries ...entry) []*waiting {
+	batch := make([]*waiting, len(entries))
+	var left sync.WaitGroup
+	left.Add(len(entries))
+	for i, e := range entries {
+		batch[i] = &waiting{entry: e, left: &left}
 	}
+	return batch
 }

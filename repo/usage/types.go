@@ -104,6 +104,10 @@ type Bucket struct {
 	Accounts map[string]Figures `json:"accounts,omitzero"`
 	// APIKeys is by key id, for ByAPIKey.
 	APIKeys map[string]Figures `json:"apiKeys,omitzero"`
+	// Approximate tells that an edge of the bucket divides a quarter of an hour
+	// whose records have been cleaned up: it counts in the bucket of its start. An
+	// extension.
+	Approximate bool `json:"approximate,omitempty"`
 }
 
 // Figures are sums: the contract's UsageData.

@@ -1,0 +1,209 @@
+package usage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/internal/dbtype"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// commit writes a batch and tells each entry's caller. Entries that share their
+// requestId with another one of the batch wait for what becomes of that one.
+func (r *Repo) commit(all []*waiting) {
+	batch, twins := split(all)
+	r.commitDistinct(batch)
+	r.compactor.wake()
+	if len(twins) == 0 {
+		return
+	}
+	r.commitTwins(batch, twins)
+}
+
+// commitTwins answers for the entries whose requestId has just been written by another one,
+// and tries those whose other one was refused.
+func (r *Repo) commitTwins(written, twins []*waiting) {
+	done := make(map[uuid.UUID]bool, len(written))
+	for _, w := range written {
+		done[w.requestHash] = w.outcome.err == nil && !w.outcome.unknown
+	}
+	var again []*waiting
+	for _, t := range twins {
+		if done[t.requestHash] {
+			t.finish(outcome{duplicate: true})
+		} else {
+			again = append(again, t)
+		}
+	}
+	if len(again) > 0 {
+		r.commit(again)
+	}
+}
+
+// split takes out the later ones of entries with one requestId.
+func split(all []*waiting) (batch, twins []*waiting) {
+	seen := make(map[uuid.UUID]struct{}, len(all))
+	batch = all[:0:0]
+	for _, w := range all {
+		if w.requestHash != uuid.Nil {
+			if _, twin := seen[w.requestHash]; twin {
+				twins = append(twins, w)
+				continue
+			}
+			seen[w.requestHash] = struct{}{}
+		}
+		batch = append(batch, w)
+	}
+	return batch, twins
+}
+
+// commitDistinct writes a batch whose requestIds differ. Where the batch fails by
+// the fault of some entry, its halves are tried, so that one bad record costs
+// nobody but its own caller.
+func (r *Repo) commitDistinct(batch []*waiting) {
+	outcomes, err := r.append(batch)
+	switch {
+	case err == nil:
+		for i, w := range batch {
+			w.finish(outcomes[i])
+		}
+	case len(batch) > 1 && atFault(err):
+		r.commitDistinct(batch[:len(batch)/2])
+		r.commitDistinct(batch[len(batch)/2:])
+	default:
+		for _, w := range batch {
+			w.finish(outcome{err: err})
+		}
+	}
+}
+
+// atFault tells whether an error is about what was written, not about the server.
+func atFault(err error) bool {
+	switch result.From(err).Code {
+	case result.InvalidQuery, result.ConstraintViolation, result.DuplicateKey, result.Internal:
+		return true
+	}
+	return false
+}
+
+// append writes entries under their own ids, so that a repeat after a lost
+// acknowledgement finds them and adds nothing.
+func (r *Repo) append(batch []*waiting) (outcomes []outcome, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.Primary.OpTimeout)
+	defer cancel()
+	repeat := false
+	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
+		defer func() { repeat = true }()
+		return r.months.with(ctx, c, batch, func() (err error) {
+			if !repeat {
+				if _, err = r.queries.UsageBatchAppend(ctx, c, appendParams(batch)); err == nil || !sortedOut(err) {
+					outcomes = make([]outcome, len(batch))
+					return err
+				}
+			}
+			outcomes, err = r.insert(ctx, c, batch, repeat)
+			return err
+		})
+	})
+	return outcomes, err
+}
+
+// sortedOut tells whether UsageBatchInsert gets along with what made
+// UsageBatchAppend fail: a registered requestId or an unknown key.
+func sortedOut(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "23502")
+}
+
+// insert writes what is new and tells of each entry whether it is. Where a repeat
+// waited for its first try to commit, its snapshot is older than that and shows
+// somebody else's record: a second look tells.
+func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, repeat bool) ([]outcome, error) {
+	params := insertParams(batch)
+	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
+	if err == nil && repeat && slices.ContainsFunc(rows, func(row db.UsageBatchInsertRow) bool { return !row.Written }) {
+		var again []db.UsageBatchInsertRow
+		again, err = r.queries.UsageBatchInsert(ctx, c, params)
+		rows = append(rows, again...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]outcome, len(batch))
+	for _, row := range rows {
+		before, looked := found[row.ID]
+		if looked && !before.duplicate && !before.unknown {
+			continue // written by the first look
+		}
+		found[row.ID] = outcome{unknown: !row.Known, duplicate: row.Known && !row.Written && !row.StoredBefore}
+	}
+	outcomes := make([]outcome, len(batch))
+	for i, w := range batch {
+		outcomes[i] = found[w.id]
+	}
+	return outcomes, nil
+}
+
+// columns are a batch in the database's terms.
+type columns struct {
+	ids, requestHashes, keys, accounts   []uuid.UUID
+	at                                   []time.Time
+	accountTypes, models                 []string
+	requests, input, output              []int64
+	cacheCreation, cacheRead, totalCount []int64
+	costs                                []dbtype.Decimal
+}
+
+func newColumns(batch []*waiting) columns {
+	n := len(batch)
+	ids, counts, texts := make([]uuid.UUID, 4*n), make([]int64, 6*n), make([]string, 2*n)
+	c := columns{
+		ids: ids[:n:n], requestHashes: ids[n : 2*n : 2*n], keys: ids[2*n : 3*n : 3*n], accounts: ids[3*n:],
+		at: make([]time.Time, n), accountTypes: texts[:n:n], models: texts[n:],
+		requests: counts[:n:n], input: counts[n : 2*n : 2*n], output: counts[2*n : 3*n : 3*n],
+		cacheCreation: counts[3*n : 4*n : 4*n], cacheRead: counts[4*n : 5*n : 5*n], totalCount: counts[5*n:],
+		costs: make([]dbtype.Decimal, n),
+	}
+	for i, w := range batch {
+		c.ids[i], c.requestHashes[i], c.keys[i], c.accounts[i] = w.id, w.requestHash, w.key, w.account
+		c.at[i], c.accountTypes[i], c.models[i] = w.Timestamp, w.AccountType, w.Model
+		c.requests[i], c.input[i], c.output[i] = w.RequestCount, w.InputTokens, w.OutputTokens
+		c.cacheCreation[i], c.cacheRead[i], c.totalCount[i] = w.CacheCreationTokens, w.CacheReadTokens, w.TotalTokens
+		c.costs[i] = dbtype.Decimal{Decimal: w.Cost.Decimal()}
+	}
+	return c
+}
+
+func appendParams(batch []*waiting) db.UsageBatchAppendParams {
+	c := newColumns(batch)
+	hashes := slices.DeleteFunc(c.requestHashes, func(h uuid.UUID) bool { return h == uuid.Nil })
+	slices.SortFunc(hashes, compareIDs)
+	distinct := slices.Clone(c.keys)
+	slices.SortFunc(distinct, compareIDs)
+	return db.UsageBatchAppendParams{
+		RequestHashes: hashes, DistinctKeys: slices.Compact(distinct),
+		FirstAt: slices.MinFunc(c.at, time.Time.Compare), LastAt: slices.MaxFunc(c.at, time.Time.Compare),
+		Ids: c.ids, OccurredAt: c.at, APIKeyIds: c.keys, AccountIds: c.accounts, AccountTypes: c.accountTypes, Models: c.models,
+		Requests: c.requests, InputTokens: c.input, OutputTokens: c.output,
+		CacheCreationTokens: c.cacheCreation, CacheReadTokens: c.cacheRead, TotalTokens: c.totalCount, Costs: c.costs,
+	}
+}
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
+func insertParams(batch []*waiting) db.UsageBatchInsertParams {
+	c := newColumns(batch)
+	return db.UsageBatchInsertParams{
+		RequestHashes: c.requestHashes,
+		Ids:           c.ids, OccurredAt: c.at, APIKeyIds: c.keys, AccountIds: c.accounts, AccountTypes: c.accountTypes, Models: c.models,
+		Requests: c.requests, InputTokens: c.input, OutputTokens: c.output,
+		CacheCreationTokens: c.cacheCreation, CacheReadTokens: c.cacheRead, TotalTokens: c.totalCount, Costs: c.costs,
+	}
+}
