@@ -26,6 +26,7 @@ type Client struct {
 	pool     *pgxpool.Pool
 	ownsPool bool
 	cache    *cache.Cache
+	journal  *cache.Journal // nil under write_through
 	outbox   *strategy.Outbox
 	close    sync.Once
 	closeErr error
@@ -47,7 +48,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
-	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Logger: cfg.Logger})
+	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
@@ -79,6 +80,12 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, MaxStaleness: cfg.MaxStaleness,
 		Require: cfg.RequireRedis, Logger: cfg.Logger,
 	})
+	if err == nil && cfg.UsageWrites == WriteBehind {
+		c.journal, err = cache.OpenJournal(ctx, cache.JournalOptions{
+			URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, Name: "usage", Replicas: cfg.JournalReplicas,
+			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
+		})
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}

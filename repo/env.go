@@ -31,6 +31,9 @@ func ConfigFromEnv() (Config, error) {
 		CachedKeys:          parsed("RELAYSTORE_CACHED_KEYS", &errs, "a whole number", strconv.Atoi),
 		ConsistencyChecks:   parsed("RELAYSTORE_CONSISTENCY_CHECKS", &errs, "a number", number),
 		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
+		UsageWrites:         os.Getenv("RELAYSTORE_USAGE_WRITES"),
+		JournalReplicas:     parsed("RELAYSTORE_JOURNAL_REPLICAS", &errs, "a whole number", strconv.Atoi),
+		JournalLimit:        parsed("RELAYSTORE_JOURNAL_LIMIT", &errs, "a whole number", strconv.Atoi),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
 	}

@@ -35,7 +35,8 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	if err := ctx.Err(); err != nil {
 		return result.StatusOf(err)
 	}
-	return r.writer.write(ctx, []entry{e})[0].outcome.status(keyField)
+	w := r.write(ctx, []entry{e})[0]
+	return w.result().status(keyField)
 }
 
 func (o outcome) status(keyField string) result.Status {
