@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,9 @@ type JournalOptions struct {
 	// Logger takes one line a change of state.
 	Logger *slog.Logger
 
-	refusedLimit int // of the stream of refused entries, 0 is refusedLimit
+	// Tests set what is a constant elsewhere; 0 is that constant.
+	refusedLimit int
+	goneAfter    time.Duration
 }
 
 // Journal is a Redis Stream of entries that are acknowledged now and flushed
@@ -58,6 +61,8 @@ type Journal struct {
 	client          atomic.Pointer[rueidis.Client]
 	breaker         *gobreaker.CircuitBreaker[int]
 	consumer        consumer
+	close           sync.Once
+	remaining       int64
 }
 
 // Errors of [Journal.Append].
@@ -75,7 +80,7 @@ var (
 func OpenJournal(ctx context.Context, opts JournalOptions) (*Journal, error) {
 	opts.Limit = cmp.Or(opts.Limit, DefaultJournalLimit)
 	opts.ClaimAfter = cmp.Or(opts.ClaimAfter, DefaultClaimAfter)
-	opts.refusedLimit = cmp.Or(opts.refusedLimit, refusedLimit)
+	opts.refusedLimit, opts.goneAfter = cmp.Or(opts.refusedLimit, refusedLimit), cmp.Or(opts.goneAfter, goneAfter)
 	// One hash tag: a script names both streams.
 	stream := opts.Prefix + "{journal}:" + opts.Name
 	j := &Journal{opts: opts, stream: stream, refused: stream + ":refused", name: uuid.NewString()}

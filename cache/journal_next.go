@@ -1,9 +1,6 @@
 package cache
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // firstCursor begins a pass over the entries of all consumers.
 const firstCursor = "0-0"
@@ -59,30 +56,4 @@ func (c *consumer) takeOver() ([]readEntry, error) {
 		err = c.forget(c.background, false)
 	}
 	return entries, err
-}
-
-// Close stops taking part, when the journal is drained or ctx has ended, and
-// gives how many entries remain in it; -1 means that Redis does not tell. Without
-// a deadline, the first failure ends it. What remains is flushed by others.
-func (j *Journal) Close(ctx context.Context) (remaining int64) {
-	c := &j.consumer
-	if c.flush != nil {
-		_, c.patient = ctx.Deadline()
-		close(c.closing)
-		select {
-		case <-c.done:
-			if c.drained {
-				_ = c.forget(context.WithoutCancel(ctx), true) // else others do
-			} else {
-				remaining = j.count(context.WithoutCancel(ctx))
-			}
-		case <-ctx.Done():
-			remaining = j.count(context.WithoutCancel(ctx))
-		}
-	}
-	c.stop()
-	if client := j.client.Load(); client != nil {
-		(*client).Close()
-	}
-	return remaining
 }

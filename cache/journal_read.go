@@ -156,7 +156,7 @@ func (j *Journal) forget(ctx context.Context, own bool) error {
 		name = j.name
 	}
 	return j.do(ctx, readTimeout, func(ctx context.Context, r rueidis.Client) error {
-		return forgetScript.Exec(ctx, r, []string{j.stream}, []string{group, strconv.FormatInt(goneAfter.Milliseconds(), 10), name}).Error()
+		return forgetScript.Exec(ctx, r, []string{j.stream}, []string{group, strconv.FormatInt(j.opts.goneAfter.Milliseconds(), 10), name}).Error()
 	})
 }
 

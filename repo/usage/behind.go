@@ -195,3 +195,17 @@ func (w *waiting) result() outcome {
 	}
 	return o
 }
+
+// JournalHealth says how the journal does, what is not flushed, and what a death of
+// its Redis may cost. It is InvalidQuery under write_through, and CacheError when
+// Redis does not answer.
+func (r *Repo) JournalHealth(ctx context.Context) (cache.JournalHealth, error) {
+	if r.behind == nil {
+		return cache.JournalHealth{}, result.New(result.InvalidQuery, "usage is written through: there is no journal")
+	}
+	h, err := r.behind.journal.Health(ctx)
+	if err != nil {
+		return cache.JournalHealth{}, result.From(result.CacheError)
+	}
+	return h, nil
+}
