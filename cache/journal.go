@@ -15,7 +15,7 @@ import (
 )
 
 // DefaultJournalLimit is how many entries a journal holds: at 10,000 records a
-// second, 100 s of an outage of PostgreSQL, in about half a GiB of Redis.
+// second, 100 s of an outage of PostgreSQL, in about 400 MB of Redis.
 const DefaultJournalLimit = 1_000_000
 
 // DefaultClaimAfter is how long a consumer may be silent before others take what

@@ -215,7 +215,7 @@ func requireWarning(t *testing.T, b *journals, want string, health [2]string) {
 	}
 	var h cache.JournalHealth
 	b.becomes(func() bool { var err error; h, err = w.Health(t.Context()); return err == nil })
-	require.Equal(t, health, [2]string{h.Keeps, h.Policy})
+	require.Equal(t, [2]string{h.Keeps, h.Policy}, health)
 }
 
 func TestJournalHealth(t *testing.T) {
@@ -232,7 +232,7 @@ func TestJournalHealth(t *testing.T) {
 	require.EqualValues(t, 3, health().Unflushed)
 	w.Start(func(entries []string) []error {
 		outcomes := b.flush(entries)
-		outcomes[0] = &cache.Refusal{Reason: strings.Repeat("because ", 3)}
+		outcomes[0] = &cache.RefusedError{Reason: strings.Repeat("because ", 3)}
 		return outcomes
 	})
 	b.drained()

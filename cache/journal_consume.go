@@ -22,16 +22,16 @@ const (
 )
 
 // Flush commits entries and tells of each what became of it: nil for a committed
-// one, a *[Refusal] for one that never can be, any other error (whose text may be
+// one, a *[RefusedError] for one that never can be, any other error (whose text may be
 // logged) for one that is to be flushed again. It may get an entry again that it
 // has committed.
 type Flush func(entries []string) []error
 
-// Refusal is why an entry cannot be flushed.
-type Refusal struct{ Reason string }
+// RefusedError is why an entry cannot be flushed.
+type RefusedError struct{ Reason string }
 
 // Error gives the reason.
-func (r *Refusal) Error() string { return r.Reason }
+func (r *RefusedError) Error() string { return r.Reason }
 
 // consumer flushes entries. All but its channels is its goroutine's own.
 type consumer struct {
@@ -131,7 +131,7 @@ func (c *consumer) conclude(entries []readEntry, outcomes []error) error {
 	var refused [][2]string
 	var kept error
 	for i, err := range outcomes {
-		var refusal *Refusal
+		var refusal *RefusedError
 		switch {
 		case err == nil:
 			flushed = append(flushed, entries[i].id)

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/faultproxy"
 )
 
 var errLater = errors.New("later")
@@ -38,6 +40,7 @@ func TestJournalFlushes(t *testing.T) {
 func TestJournalFlushesAgain(t *testing.T) {
 	t.Parallel()
 	b := setupJournals(t)
+	b.options.ClaimAfter = time.Hour // its own it reads without
 	w := b.open()
 	b.append(w, numbers(10)...)
 	var healed atomic.Bool
@@ -64,6 +67,47 @@ func TestJournalFlushesAgain(t *testing.T) {
 	require.Equal(t, []string{
 		"WARN relaystore: the journal cannot be flushed, it keeps what it has until it can", "INFO relaystore: the journal is flushed",
 	}, w.log.texts())
+}
+
+// Connections break at any moment, with commands and replies under way: nothing
+// is lost, and what is refused is put aside once.
+func TestJournalConnectionsBreak(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	b.options.ClaimAfter = time.Hour
+	feeder := b.open()
+	texts := numbers(3 * cache.ReadBatch)
+	b.append(feeder, texts...)
+	proxy, through := faultproxy.Redis(t, b.options.URL)
+	b.options.URL = through
+	w := b.open()
+	w.Start(func(entries []string) []error {
+		outcomes := b.flush(entries)
+		for i, e := range entries {
+			if strings.HasSuffix(e, "7") {
+				outcomes[i] = &cache.RefusedError{Reason: "seven"}
+			}
+		}
+		return outcomes
+	})
+	bytes := int64(1_009)
+	cut := proxy.After(faultproxy.ToClient, bytes, faultproxy.CutBefore)
+	b.becomes(func() bool {
+		select {
+		case <-cut:
+			bytes += 1_009
+			cut = proxy.After(faultproxy.Direction(bytes%2), bytes, faultproxy.CutBefore)
+		default:
+		}
+		return b.length(b.stream) == 0
+	})
+	require.Greater(t, bytes, int64(4*1_009), "few connections broke")
+	require.EqualValues(t, len(texts)/10, b.length(b.refused))
+	for _, text := range texts {
+		require.Positive(t, b.count(text), text)
+	}
+	require.Zero(t, w.Close(t.Context()))
+	require.Zero(t, feeder.Close(t.Context()))
 }
 
 // A consumer is held up with what it has read, as a process that was suspended
@@ -172,7 +216,7 @@ func TestJournalRefuses(t *testing.T) {
 		outcomes := make([]error, len(entries))
 		for i, e := range entries {
 			if slices.Contains(texts, e) {
-				outcomes[i] = &cache.Refusal{Reason: "because"}
+				outcomes[i] = &cache.RefusedError{Reason: "because"}
 			}
 		}
 		b.flush(entries)
@@ -216,7 +260,7 @@ func TestJournalEntryDeletedByHand(t *testing.T) {
 				outcomes[0], outcomes[1] = errLater, errLater
 			})
 			if e == "" {
-				outcomes[i] = &cache.Refusal{Reason: "nothing is there"}
+				outcomes[i] = &cache.RefusedError{Reason: "nothing is there"}
 			}
 		}
 		return outcomes

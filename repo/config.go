@@ -96,7 +96,7 @@ type Config struct {
 	// JournalReplicas is how many replicas of Redis must have a record before
 	// WriteBehind acknowledges it. Env RELAYSTORE_JOURNAL_REPLICAS.
 	JournalReplicas int
-	// JournalLimit bounds the records in the journal, at about half a KiB of Redis
+	// JournalLimit bounds the records in the journal, at about 400 bytes of Redis
 	// each: callers wait while it is full, up to their deadline. Env
 	// RELAYSTORE_JOURNAL_LIMIT.
 	JournalLimit int

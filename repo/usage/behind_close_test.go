@@ -30,7 +30,9 @@ func (p *process) fill(t *testing.T, key string, n int) {
 func TestCloseDrainsTheJournal(t *testing.T) {
 	t.Parallel()
 	for name, ctx := range map[string]func() (context.Context, context.CancelFunc){
-		"deadline":    func() (context.Context, context.CancelFunc) { return context.WithTimeout(context.Background(), time.Minute) },
+		"deadline": func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), time.Minute)
+		},
 		"no deadline": func() (context.Context, context.CancelFunc) { return context.WithCancel(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {

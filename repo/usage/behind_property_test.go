@@ -27,7 +27,7 @@ func TestJournalIsExact(t *testing.T) {
 			want.records = append(want.records, e.Record)
 			times := 1
 			if rapid.Bool().Draw(rt, "requestId") {
-				e.Record.RequestID = strconv.Itoa(i)
+				e.RequestID = strconv.Itoa(i)
 				times = rapid.IntRange(1, 4).Draw(rt, "times")
 			}
 			for range times {

@@ -59,6 +59,71 @@ func TestOldestUnflushedGrows(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
+// Figures that lack a record say so, also where it is flushed while they are read:
+// the sums are read, the horizon is not yet.
+func TestUnflushedIsAskedFirst(t *testing.T) {
+	t.Parallel()
+	b := setupJournal(t, 1)
+	p := b.silent(t)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	require.Eventually(t, func() bool { return p.oldestUnflushed(t.Context()) > 0 }, patience, time.Millisecond)
+	lock, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "LOCK TABLE usage_horizon")
+	require.NoError(t, err)
+	answer := make(chan Stats, 1)
+	go func() {
+		s, _ := p.GetUsageStats(t.Context(), StatsQuery{StartDate: firstTime, EndDate: time.Now().Add(time.Hour), Granularity: Month}).Get()
+		answer <- s
+	}()
+	require.Eventually(t, func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'usage_horizon'::regclass") == 1
+	}, patience, time.Millisecond)
+	p.behind.journal.Start(p.flush)
+	b.requireDrained(t)
+	require.NoError(t, lock.Rollback(t.Context()))
+	s := <-answer
+	require.Zero(t, s.Summary.TotalRequests)
+	require.NotZero(t, s.OldestUnflushedMs)
+}
+
+// A record is written through while a consumer flushes it: it is no duplicate of
+// its own, whatever makes the batch look twice.
+func TestFallbackMeetsTheFlush(t *testing.T) {
+	t.Parallel()
+	for _, requestID := range []string{"", "own"} {
+		b := setup(t, 1)
+		r := sample(b.keys[0])
+		r.RequestID = "registered"
+		require.NoError(t, b.RecordUsage(t.Context(), r).Err())
+		again := checked(t, r)
+		r.RequestID = requestID
+		e := checked(t, r)
+		flushing, err := b.pool.Begin(t.Context())
+		require.NoError(t, err)
+		defer flushing.Rollback(context.Background()) //nolint:errcheck // committed below
+		_, err = b.insert(t.Context(), flushing, queued(e), false)
+		require.NoError(t, err)
+		batch := queued(again, e)
+		for _, w := range batch {
+			w.unsure = true
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.commit(batch)
+		}()
+		require.Eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+		}, patience, time.Millisecond)
+		require.NoError(t, flushing.Commit(t.Context()))
+		<-done
+		require.Equal(t, outcome{duplicate: true}, batch[0].outcome)
+		require.Equal(t, outcome{}, batch[1].outcome)
+		b.requireRequests(t, 2)
+	}
+}
+
 func TestJournalRefusesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setupJournal(t, 1)

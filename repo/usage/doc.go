@@ -7,12 +7,21 @@
 // RequestID counts once however often it is given, across processes and crashes;
 // the library's own retries never count twice, with or without one.
 //
+// # Writing behind
+//
+// With a Journal, RecordUsage returns when a Redis Stream has the record, under the
+// id that the ledger will know it by. Every process with a journal flushes it: what
+// is read by one that dies is flushed by another, and a record that is flushed or
+// written twice is stored once. When Redis does not take a record, it is written
+// through. docs/journal.md has the promises.
+//
 // # Figures
 //
 // A background compactor sums records into 15-minute rollups. Until it has taken
 // a batch, the batch is pending, and a figure is the rollups plus the records of
 // pending batches, read in one snapshot: it includes every record whose
-// RecordUsage has returned, and each exactly once.
+// RecordUsage has returned, and each exactly once; with a journal, every record that
+// is flushed, and [Stats] tells the age of the oldest that is not.
 //
 // # Time
 //

@@ -85,7 +85,7 @@ func (r *Repo) flush(entries []string) []error {
 	for i, text := range entries {
 		e, err := decodeEntry(text)
 		if err != nil {
-			outcomes[i] = &cache.Refusal{Reason: err.Error()}
+			outcomes[i] = &cache.RefusedError{Reason: err.Error()}
 			continue
 		}
 		batch, at = append(batch, &waiting{entry: e, left: &left}), append(at, i)
@@ -111,11 +111,11 @@ func (o outcome) flushed(ledgerWorks bool) error {
 	e := result.From(o.err)
 	switch {
 	case o.unknown:
-		return &cache.Refusal{Reason: "no such key"}
+		return &cache.RefusedError{Reason: "no such key"}
 	case e == nil:
 		return nil
 	case e.Code == result.Internal && !ledgerWorks, !atFault(e):
 		return e
 	}
-	return &cache.Refusal{Reason: e.Error()}
+	return &cache.RefusedError{Reason: e.Error()}
 }

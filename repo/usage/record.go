@@ -11,9 +11,11 @@ import (
 // RecordUsage writes one record and returns when it is committed. Wrong input is
 // InvalidQuery and an unknown key RecordNotFound; both name the field, and
 // nothing is written. A RequestID that was recorded before is a success with
-// Duplicate set, and counts nothing, whatever else the record says. A caller who cancels before the write starts gets Cancelled;
-// after that the call waits for the commit, at most OpTimeout, and details of a
-// failure say with outcomeUnknown if it may have happened.
+// Duplicate set, and counts nothing, whatever else the record says. A caller who
+// cancels before the write starts gets Cancelled; after that the call waits for the
+// commit, at most OpTimeout, and details of a failure say with outcomeUnknown if it
+// may have happened. With a journal, it returns when that has the record: a
+// RequestID still counts once, but Duplicate is not set.
 func (r *Repo) RecordUsage(ctx context.Context, rec Record) result.Status {
 	if err := checkAccountType(rec.AccountType); err != nil {
 		return result.StatusOf(err)
