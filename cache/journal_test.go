@@ -120,14 +120,21 @@ func TestJournalClaims(t *testing.T) {
 	b.append(slow, texts...)
 	reading, goOn := make(chan int, 10), make(chan struct{})
 	var once sync.Once
+	refuseFirst := func(entries []string) []error {
+		outcomes := b.flush(entries)
+		if entries[0] == "0" {
+			outcomes[0] = &cache.RefusedError{Reason: "first"}
+		}
+		return outcomes
+	}
 	slow.Start(func(entries []string) []error {
 		reading <- len(entries)
 		<-goOn
-		return b.flush(entries)
+		return refuseFirst(entries)
 	})
 	defer once.Do(func() { close(goOn) })
 	require.Equal(t, cache.ReadBatch, <-reading)
-	other.Start(b.flush)
+	other.Start(refuseFirst)
 	b.drained()
 	once.Do(func() { close(goOn) })
 	b.append(slow, "after")
@@ -136,7 +143,7 @@ func TestJournalClaims(t *testing.T) {
 	require.Zero(t, slow.Close(t.Context()))
 	require.Zero(t, other.Close(t.Context()))
 	require.Zero(t, b.length(b.stream))
-	require.Zero(t, b.length(b.refused))
+	require.EqualValues(t, 1, b.length(b.refused))
 	for _, text := range texts {
 		require.Positive(t, b.count(text), text)
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // entryVersion starts each entry of the journal. Who changes what follows it
-// raises it and goes on reading the old ones.
+// raises it and goes on reading the old ones; as processes that do not know it put
+// its entries aside, reading it is released before writing it.
 const entryVersion = '1'
 
 // journalEntry is a checked record as the journal holds it: with its id, and its

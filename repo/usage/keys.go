@@ -2,6 +2,8 @@ package usage
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,22 +51,24 @@ func (k *knownKeys) unknown(ctx context.Context, entries []entry) map[uuid.UUID]
 	if len(missing) == 0 {
 		return nil
 	}
-	ids := make([]uuid.UUID, 0, len(missing))
-	for id := range missing {
-		ids = append(ids, id)
-	}
-	_, err := k.breaker.Execute(func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout) // a caller who leaves proves nothing
+	ids := slices.Collect(maps.Keys(missing))
+	told := false
+	_, _ = k.breaker.Execute(func() (struct{}, error) {
+		asking, cancel := context.WithTimeout(ctx, keysTimeout)
 		defer cancel()
-		return struct{}{}, k.repo.Primary.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) error {
+		err := k.repo.Primary.Retrying(0).Read(asking, func(ctx context.Context, c db.DBTX) error {
 			rows, err := k.repo.queries.APIKeyNames(ctx, c, ids)
 			for _, row := range rows {
 				delete(missing, row.ID)
 			}
 			return err
 		})
+		if told = err == nil; ctx.Err() != nil {
+			return struct{}{}, nil // a caller who leaves proves nothing
+		}
+		return struct{}{}, err
 	})
-	if err != nil {
+	if !told {
 		return nil
 	}
 	k.add(ids, missing)
