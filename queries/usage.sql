@@ -13,8 +13,8 @@ WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest(@request_hashes::uuid[]) AS h
 ), batch AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    VALUES (nextval('usage_batch_id'), @first_at, @last_at)
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    VALUES (nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[]))
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -73,8 +73,8 @@ WITH input AS (
     ON CONFLICT (occurred_at, id) DO NOTHING
     RETURNING id, batch_id, occurred_at
 ), pending AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at) FROM written w GROUP BY w.batch_id
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at), count(*) FROM written w GROUP BY w.batch_id
 )
 SELECT i.id::uuid AS id, i.known::boolean AS known,
     (w.id IS NOT NULL)::boolean AS written,
@@ -87,14 +87,16 @@ FROM input i LEFT JOIN written w ON w.id = i.id;
 -- returns how many it took; mine is false where another process is at it, which
 -- then takes none. The lock (the number means nothing, it is only this one's) ends
 -- with the statement: rows that every batch changes are changed by one compactor at
--- a time. Batches' records are found by usage_records_batch, rows by primary keys.
+-- a time. Where fewer records are found than the batches have, which a plan from
+-- before a month was attached may do, it fails (division_by_zero) and has done
+-- nothing. Batches' records are found by usage_records_batch, rows by primary keys.
 -- One row.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(@lock::bigint) AS mine
 ), taken AS (
     DELETE FROM usage_pending WHERE batch_id IN (
         SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT @batch_limit)
-    RETURNING batch_id, first_at, last_at
+    RETURNING batch_id, first_at, last_at, records
 ), cells AS MATERIALIZED (
     SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
         count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
@@ -202,7 +204,10 @@ WITH turn AS MATERIALIZED (
         total_tokens = usage_totals.total_tokens + excluded.total_tokens,
         cost = usage_totals.cost + excluded.cost
 )
-SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken;
+SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
+    ((SELECT count(*) FROM taken) / (CASE
+        WHEN (SELECT coalesce(sum(t.records), 0) FROM taken t) = (SELECT coalesce(sum(c.records), 0) FROM cells c) THEN 1 ELSE 0
+    END))::bigint AS taken;
 
 -- name: UsageRequestTrim :execrows
 -- Forgets up to row_limit requestIds recorded before a day, by

@@ -65,6 +65,13 @@ CREATE TABLE usage_totals (
     PRIMARY KEY (kind, id)
 ) WITH (fillfactor = 50);
 
+-- How many records a batch has. A compactor whose plan is from before a month's
+-- partition was attached does not see that month's records: it must not take a
+-- batch for done of which it has found less.
+ALTER TABLE usage_pending ADD COLUMN records bigint;
+UPDATE usage_pending p SET records = (SELECT count(*) FROM usage_pending_records r WHERE r.batch_id = p.batch_id) WHERE true;
+ALTER TABLE usage_pending ALTER COLUMN records SET NOT NULL;
+
 -- From when the ledger's records, and the rollups, are complete: what is older may
 -- have been cleaned up.
 CREATE TABLE usage_horizon (
@@ -136,6 +143,7 @@ UPDATE schema_compatibility SET oldest_binary = 5;
 UPDATE schema_compatibility SET oldest_binary = 4;
 DROP FUNCTION usage_drop_month(timestamptz);
 DROP TABLE usage_horizon;
+ALTER TABLE usage_pending DROP COLUMN records;
 DROP TABLE usage_totals;
 DROP VIEW usage_rollups_global_tiers;
 DROP VIEW usage_rollups_tiers;
