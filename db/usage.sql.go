@@ -564,6 +564,138 @@ func (q *Queries) UsageHorizon(ctx context.Context, db DBTX) (UsageHorizonRow, e
 	return i, err
 }
 
+const usageHorizonAdvance = `-- name: UsageHorizonAdvance :exec
+UPDATE usage_horizon SET records_from = $1 WHERE records_from < $1
+`
+
+// Says that records before a time need not be there any more; never backwards.
+//
+//	UPDATE usage_horizon SET records_from = $1 WHERE records_from < $1
+func (q *Queries) UsageHorizonAdvance(ctx context.Context, db DBTX, recordsFrom time.Time) error {
+	_, err := db.Exec(ctx, usageHorizonAdvance, recordsFrom)
+	return err
+}
+
+const usageMonthDrop = `-- name: UsageMonthDrop :one
+SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
+`
+
+// Drops a month and gives the number of its records, 0 where there is none, -1
+// where some are pending.
+//
+//	SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
+func (q *Queries) UsageMonthDrop(ctx context.Context, db DBTX, month time.Time) (int64, error) {
+	row := db.QueryRow(ctx, usageMonthDrop, month)
+	var dropped int64
+	err := row.Scan(&dropped)
+	return dropped, err
+}
+
+const usageMonthLock = `-- name: UsageMonthLock :one
+SELECT usage_lock_month($1::timestamptz)::boolean AS locked
+`
+
+// Makes writers of a month wait until the transaction ends; false where there is
+// no such month.
+//
+//	SELECT usage_lock_month($1::timestamptz)::boolean AS locked
+func (q *Queries) UsageMonthLock(ctx context.Context, db DBTX, month time.Time) (bool, error) {
+	row := db.QueryRow(ctx, usageMonthLock, month)
+	var locked bool
+	err := row.Scan(&locked)
+	return locked, err
+}
+
+const usageMonths = `-- name: UsageMonths :many
+SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+WHERE i.inhparent = 'usage_records'::regclass
+    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
+ORDER BY m.low LIMIT 10000
+`
+
+// The months that have a partition and end before or at a time. From the catalog:
+// a row a month since 2000 at most.
+//
+//	SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+//	JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+//	CROSS JOIN LATERAL (SELECT to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+//	WHERE i.inhparent = 'usage_records'::regclass
+//	    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
+//	ORDER BY m.low LIMIT 10000
+func (q *Queries) UsageMonths(ctx context.Context, db DBTX, before time.Time) ([]time.Time, error) {
+	rows, err := db.Query(ctx, usageMonths, before)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []time.Time{}
+	for rows.Next() {
+		var low time.Time
+		if err := rows.Scan(&low); err != nil {
+			return nil, err
+		}
+		items = append(items, low)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageRecordsTrim = `-- name: UsageRecordsTrim :execrows
+DELETE FROM usage_records d USING (
+    SELECT r.occurred_at, r.id FROM usage_records r
+    WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+`
+
+type UsageRecordsTrimParams struct {
+	Since    time.Time
+	Before   time.Time
+	RowLimit int32
+}
+
+// Deletes up to row_limit records from before a time that are in the rollups, in
+// the order of time, by the partitions' primary keys. Rows that another process
+// deletes are passed over.
+//
+//	DELETE FROM usage_records d USING (
+//	    SELECT r.occurred_at, r.id FROM usage_records r
+//	    WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+//	    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+func (q *Queries) UsageRecordsTrim(ctx context.Context, db DBTX, arg UsageRecordsTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRecordsTrim, arg.Since, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRemaining = `-- name: UsageRemaining :one
+SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+FROM usage_horizon h
+`
+
+// How many records there are: those since the horizon, which is a midnight, from
+// the global days and the pending batches, older ones, which are few, by counting.
+//
+//	SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+//	    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+//	    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+//	FROM usage_horizon h
+func (q *Queries) UsageRemaining(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, usageRemaining)
+	var remaining int64
+	err := row.Scan(&remaining)
+	return remaining, err
+}
+
 const usageRequestTrim = `-- name: UsageRequestTrim :execrows
 DELETE FROM usage_requests WHERE request_hash IN (
     SELECT q.request_hash FROM usage_requests q WHERE q.recorded_on < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -581,6 +713,139 @@ type UsageRequestTrimParams struct {
 //	    SELECT q.request_hash FROM usage_requests q WHERE q.recorded_on < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
 func (q *Queries) UsageRequestTrim(ctx context.Context, db DBTX, arg UsageRequestTrimParams) (int64, error) {
 	result, err := db.Exec(ctx, usageRequestTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsDailyTrim = `-- name: UsageRollupsDailyTrim :execrows
+DELETE FROM usage_rollups_daily d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsDailyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for days.
+//
+//	DELETE FROM usage_rollups_daily d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsDailyTrim(ctx context.Context, db DBTX, arg UsageRollupsDailyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsDailyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsGlobalDailyTrim = `-- name: UsageRollupsGlobalDailyTrim :execrows
+DELETE FROM usage_rollups_global_daily d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model
+`
+
+type UsageRollupsGlobalDailyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for everybody's days.
+//
+//	DELETE FROM usage_rollups_global_daily d USING (
+//	    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.bucket = old.bucket AND d.model = old.model
+func (q *Queries) UsageRollupsGlobalDailyTrim(ctx context.Context, db DBTX, arg UsageRollupsGlobalDailyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsGlobalDailyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsGlobalTrim = `-- name: UsageRollupsGlobalTrim :execrows
+DELETE FROM usage_rollups_global d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model
+`
+
+type UsageRollupsGlobalTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for everybody's 15 minutes, by the primary key.
+//
+//	DELETE FROM usage_rollups_global d USING (
+//	    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.bucket = old.bucket AND d.model = old.model
+func (q *Queries) UsageRollupsGlobalTrim(ctx context.Context, db DBTX, arg UsageRollupsGlobalTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsGlobalTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsHorizonAdvance = `-- name: UsageRollupsHorizonAdvance :exec
+UPDATE usage_horizon SET rollups_from = $1 WHERE rollups_from < $1
+`
+
+// The same for rollups, which reach at least as far back as the records do.
+//
+//	UPDATE usage_horizon SET rollups_from = $1 WHERE rollups_from < $1
+func (q *Queries) UsageRollupsHorizonAdvance(ctx context.Context, db DBTX, rollupsFrom time.Time) error {
+	_, err := db.Exec(ctx, usageRollupsHorizonAdvance, rollupsFrom)
+	return err
+}
+
+const usageRollupsHourlyTrim = `-- name: UsageRollupsHourlyTrim :execrows
+DELETE FROM usage_rollups_hourly d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsHourlyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for hours.
+//
+//	DELETE FROM usage_rollups_hourly d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsHourlyTrim(ctx context.Context, db DBTX, arg UsageRollupsHourlyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsHourlyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsTrim = `-- name: UsageRollupsTrim :execrows
+DELETE FROM usage_rollups d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// Deletes up to row_limit rows of 15 minutes from before a time, by
+// usage_rollups_bucket.
+//
+//	DELETE FROM usage_rollups d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsTrim(ctx context.Context, db DBTX, arg UsageRollupsTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsTrim, arg.Before, arg.RowLimit)
 	if err != nil {
 		return 0, err
 	}

@@ -388,3 +388,80 @@ LIMIT @row_limit;
 -- name: UsageHorizon :one
 -- From when records and rollups are complete.
 SELECT records_from, rollups_from FROM usage_horizon;
+
+-- name: UsageHorizonAdvance :exec
+-- Says that records before a time need not be there any more; never backwards.
+UPDATE usage_horizon SET records_from = @records_from WHERE records_from < @records_from;
+
+-- name: UsageRollupsHorizonAdvance :exec
+-- The same for rollups, which reach at least as far back as the records do.
+UPDATE usage_horizon SET rollups_from = @rollups_from WHERE rollups_from < @rollups_from;
+
+-- name: UsageMonths :many
+-- The months that have a partition and end before or at a time. From the catalog:
+-- a row a month since 2000 at most.
+SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+WHERE i.inhparent = 'usage_records'::regclass
+    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= @before::timestamptz
+ORDER BY m.low LIMIT 10000;
+
+-- name: UsageMonthLock :one
+-- Makes writers of a month wait until the transaction ends; false where there is
+-- no such month.
+SELECT usage_lock_month(@month::timestamptz)::boolean AS locked;
+
+-- name: UsageMonthDrop :one
+-- Drops a month and gives the number of its records, 0 where there is none, -1
+-- where some are pending.
+SELECT usage_drop_month(@month::timestamptz)::bigint AS dropped;
+
+-- name: UsageRecordsTrim :execrows
+-- Deletes up to row_limit records from before a time that are in the rollups, in
+-- the order of time, by the partitions' primary keys. Rows that another process
+-- deletes are passed over.
+DELETE FROM usage_records d USING (
+    SELECT r.occurred_at, r.id FROM usage_records r
+    WHERE r.occurred_at >= @since AND r.occurred_at < @before AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+    ORDER BY r.occurred_at, r.id LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= @since AND d.occurred_at < @before;
+
+-- name: UsageRemaining :one
+-- How many records there are: those since the horizon, which is a midnight, from
+-- the global days and the pending batches, older ones, which are few, by counting.
+SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+FROM usage_horizon h;
+
+-- name: UsageRollupsTrim :execrows
+-- Deletes up to row_limit rows of 15 minutes from before a time, by
+-- usage_rollups_bucket.
+DELETE FROM usage_rollups d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsHourlyTrim :execrows
+-- The same for hours.
+DELETE FROM usage_rollups_hourly d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsDailyTrim :execrows
+-- The same for days.
+DELETE FROM usage_rollups_daily d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsGlobalTrim :execrows
+-- The same for everybody's 15 minutes, by the primary key.
+DELETE FROM usage_rollups_global d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model;
+
+-- name: UsageRollupsGlobalDailyTrim :execrows
+-- The same for everybody's days.
+DELETE FROM usage_rollups_global_daily d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model;

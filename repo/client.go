@@ -127,7 +127,7 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	}
 	pc.MaxConns = int32(cfg.MaxConns) //nolint:gosec // Validate bounds it
 	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
-	pc.PingTimeout = cfg.OpTimeout // a half-open connection must not hold its caller
+	pc.PingTimeout = cfg.OpTimeout                          // a half-open connection must not hold its caller
 	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, and Go's text is taken for that
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "relaystore"

@@ -32,7 +32,7 @@ func newBenchCmd() *cobra.Command {
 		Long:    benchHelp,
 		Example: "  relaystore bench validate\n  relaystore bench revoke --rounds 100 --json",
 	}
-	c.AddCommand(newBenchValidateCmd(), newBenchRevokeCmd(), newBenchRecordCmd(), newBenchFillCmd(), newBenchLoopCmd())
+	c.AddCommand(newBenchValidateCmd(), newBenchRevokeCmd(), newBenchRecordCmd(), newBenchStatsCmd(), newBenchFillCmd(), newBenchLoopCmd())
 	return c
 }
 
