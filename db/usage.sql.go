@@ -609,7 +609,7 @@ func (q *Queries) UsageMonthLock(ctx context.Context, db DBTX, month time.Time) 
 const usageMonths = `-- name: UsageMonths :many
 SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-CROSS JOIN LATERAL (SELECT to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+CROSS JOIN LATERAL (SELECT to_timestamp(substring(c.relname FROM '^usage_records_(\d{4}_\d{2})$'), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
 WHERE i.inhparent = 'usage_records'::regclass
     AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
 ORDER BY m.low LIMIT 10000
@@ -620,7 +620,7 @@ ORDER BY m.low LIMIT 10000
 //
 //	SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
 //	JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-//	CROSS JOIN LATERAL (SELECT to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+//	CROSS JOIN LATERAL (SELECT to_timestamp(substring(c.relname FROM '^usage_records_(\d{4}_\d{2})$'), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
 //	WHERE i.inhparent = 'usage_records'::regclass
 //	    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
 //	ORDER BY m.low LIMIT 10000

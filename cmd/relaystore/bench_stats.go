@@ -19,7 +19,10 @@ models), and measures GetUsageStats in UTC and in a zone half an hour off:
   all-1y-month  all keys, a year by month
 
 The keys are drawn like the records'. scanMs is the same answer summed from the
-records, rowsRead what the answer reads, both for the most used key.`
+records, rowsRead what the answer reads, both for the most used key.
+
+With --cleanup it also measures CleanupOldStats of all months but the last six,
+beside a DELETE of the same rows and while eight callers record.`
 
 // newBenchStatsCmd is `relaystore bench stats`.
 func newBenchStatsCmd() *cobra.Command {
@@ -36,6 +39,7 @@ func newBenchStatsCmd() *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&opts.Records, "records", 1_000_000, "how many records are loaded")
+	c.Flags().BoolVar(&opts.Cleanup, "cleanup", false, "measure cleaning up as well")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
@@ -66,4 +70,8 @@ func printStatsReport(w io.Writer, rep bench.StatsReport) {
 		t.AppendRow(table.Row{c.Name, c.Zone, c.P50Ms, c.P99Ms, c.ScanMs, c.RowsRead})
 	}
 	t.Render()
+	if c := rep.Cleanup; c != nil {
+		fmt.Fprintf(w, "Cleaned up %d records in %.0f ms (a DELETE: %.0f ms); %d remain.\n", c.DeletedRecords, c.TookMs, c.DeleteMs, c.RemainingRecords)
+		fmt.Fprintf(w, "99 %% of the calls that recorded meanwhile took at most %g ms, before %g ms.\n", c.RecordP99Ms, c.RecordNormalP99Ms)
+	}
 }

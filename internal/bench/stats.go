@@ -32,6 +32,8 @@ const halfHour = "Asia/Kolkata"
 type StatsOptions struct {
 	// Records are loaded first, evenly over the 365 days before now.
 	Records int
+	// Cleanup measures CleanupOldStats of the older half, too.
+	Cleanup bool
 	// Progress, if set, hears how many of all records and cases are done.
 	Progress func(done, total int)
 }
@@ -42,6 +44,8 @@ type StatsReport struct {
 	// LoadPerSecond is how fast they were recorded.
 	LoadPerSecond float64     `json:"loadPerSecond"`
 	Cases         []StatsCase `json:"cases"`
+	// Cleanup is measured when it is asked for.
+	Cleanup *CleanupFigures `json:"cleanup,omitempty"`
 }
 
 // StatsCase is one question in one zone, asked of keys drawn like the records'.
@@ -100,7 +104,9 @@ func Stats(ctx context.Context, p Place, o StatsOptions) (rep StatsReport, err e
 	if rep.LoadPerSecond, err = s.load(ctx); err != nil {
 		return rep, err
 	}
-	rep.Cases, err = s.cases(ctx)
+	if rep.Cases, err = s.cases(ctx); err == nil && o.Cleanup {
+		rep.Cleanup, err = s.cleanup(ctx)
+	}
 	return rep, err
 }
 

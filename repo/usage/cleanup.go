@@ -110,7 +110,7 @@ func (c *cleaner) write(ctx context.Context, f func(context.Context, db.DBTX) er
 // again calls f until it is done, fails, or ctx ends.
 func (c *cleaner) again(ctx context.Context, f func() (done bool, err error)) error {
 	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = 20*time.Millisecond, time.Second
+	delays.InitialInterval, delays.MaxInterval = 20*time.Millisecond, 200*time.Millisecond
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		switch done, err := f(); {
 		case err != nil:
