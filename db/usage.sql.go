@@ -13,6 +13,60 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const usageAccountTotals = `-- name: UsageAccountTotals :many
+SELECT c.account_id,
+    sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT u.account_id, u.requests, u.total_tokens, u.cost FROM usage_rollups u WHERE u.account_id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p WHERE p.account_id = ANY ($1::uuid[])
+) AS c
+GROUP BY c.account_id
+`
+
+type UsageAccountTotalsRow struct {
+	AccountID   uuid.UUID
+	Requests    int64
+	TotalTokens int64
+	Cost        dbtype.Decimal
+}
+
+// Sums of all time an account: its rollups, by usage_rollups_account, plus its
+// records in pending batches, in one snapshot. One row an id that has any.
+//
+//	SELECT c.account_id,
+//	    sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+//	FROM (
+//	    SELECT u.account_id, u.requests, u.total_tokens, u.cost FROM usage_rollups u WHERE u.account_id = ANY ($1::uuid[])
+//	    UNION ALL
+//	    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p WHERE p.account_id = ANY ($1::uuid[])
+//	) AS c
+//	GROUP BY c.account_id
+func (q *Queries) UsageAccountTotals(ctx context.Context, db DBTX, ids []uuid.UUID) ([]UsageAccountTotalsRow, error) {
+	rows, err := db.Query(ctx, usageAccountTotals, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageAccountTotalsRow{}
+	for rows.Next() {
+		var i UsageAccountTotalsRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Requests,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const usageBatchInsert = `-- name: UsageBatchInsert :many
 WITH input AS (
     SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,

@@ -209,3 +209,15 @@ FROM (
 WHERE (@model::text = '' OR c.model = @model::text)
 GROUP BY 1, 2, 3
 LIMIT @row_limit;
+
+-- name: UsageAccountTotals :many
+-- Sums of all time an account: its rollups, by usage_rollups_account, plus its
+-- records in pending batches, in one snapshot. One row an id that has any.
+SELECT c.account_id,
+    sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT u.account_id, u.requests, u.total_tokens, u.cost FROM usage_rollups u WHERE u.account_id = ANY (@ids::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p WHERE p.account_id = ANY (@ids::uuid[])
+) AS c
+GROUP BY c.account_id;
