@@ -13,6 +13,172 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const accountAvailable = `-- name: AccountAvailable :many
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+FROM accounts
+WHERE deleted_at IS NULL AND platform = $1
+    AND CASE WHEN $2::text <> '' THEN status = $2::text
+        ELSE schedulable AND (status = 'active' OR status = 'rate_limited' AND rate_limit_reset_at <= $3::timestamptz) END
+    AND ($4::boolean IS NULL OR $4::boolean = (
+        coalesce(rate_limit_reset_at <= $3::timestamptz, false) OR status <> 'rate_limited' AND coalesce(tokens_remaining > 0, true)))
+    AND (coalesce(rate_limit_reset_at <= $3::timestamptz, false) OR coalesce(tokens_remaining >= $5::bigint, true))
+ORDER BY priority, last_used_at NULLS FIRST, id
+LIMIT $6
+`
+
+type AccountAvailableParams struct {
+	Platform           string
+	Status             string
+	Now                time.Time
+	RateLimitAvailable *bool
+	MinTokensRemaining int64
+	RowLimit           int32
+}
+
+type AccountAvailableRow struct {
+	ID               uuid.UUID
+	Platform         string
+	Name             string
+	Description      string
+	AccountType      string
+	Priority         int16
+	Schedulable      bool
+	Status           string
+	ErrorMessage     string
+	RateLimitResetAt *time.Time
+	TokensRemaining  *int64
+	LastUsedAt       *time.Time
+	Scopes           []string
+	TokenExpiresAt   *time.Time
+	ProxyType        string
+	ProxyHost        string
+	ProxyPort        int32
+	ProxyUsername    string
+	Details          dbtype.JSON
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
+// The accounts of a platform that a scheduler may take, best first. Judged by @now;
+// what was known of a window that has passed counts no more. Reads every account: a
+// few thousand are many, and an index with last_used_at would cost each touch its
+// place in the page. At most row_limit rows.
+//
+//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+//	    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+//	    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+//	FROM accounts
+//	WHERE deleted_at IS NULL AND platform = $1
+//	    AND CASE WHEN $2::text <> '' THEN status = $2::text
+//	        ELSE schedulable AND (status = 'active' OR status = 'rate_limited' AND rate_limit_reset_at <= $3::timestamptz) END
+//	    AND ($4::boolean IS NULL OR $4::boolean = (
+//	        coalesce(rate_limit_reset_at <= $3::timestamptz, false) OR status <> 'rate_limited' AND coalesce(tokens_remaining > 0, true)))
+//	    AND (coalesce(rate_limit_reset_at <= $3::timestamptz, false) OR coalesce(tokens_remaining >= $5::bigint, true))
+//	ORDER BY priority, last_used_at NULLS FIRST, id
+//	LIMIT $6
+func (q *Queries) AccountAvailable(ctx context.Context, db DBTX, arg AccountAvailableParams) ([]AccountAvailableRow, error) {
+	rows, err := db.Query(ctx, accountAvailable,
+		arg.Platform,
+		arg.Status,
+		arg.Now,
+		arg.RateLimitAvailable,
+		arg.MinTokensRemaining,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountAvailableRow{}
+	for rows.Next() {
+		var i AccountAvailableRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Platform,
+			&i.Name,
+			&i.Description,
+			&i.AccountType,
+			&i.Priority,
+			&i.Schedulable,
+			&i.Status,
+			&i.ErrorMessage,
+			&i.RateLimitResetAt,
+			&i.TokensRemaining,
+			&i.LastUsedAt,
+			&i.Scopes,
+			&i.TokenExpiresAt,
+			&i.ProxyType,
+			&i.ProxyHost,
+			&i.ProxyPort,
+			&i.ProxyUsername,
+			&i.Details,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const accountCount = `-- name: AccountCount :one
+SELECT count(*)
+FROM accounts
+WHERE deleted_at IS NULL AND ($1::text = '' OR platform = $1::text) AND ($2::text = '' OR status = $2::text)
+`
+
+type AccountCountParams struct {
+	Platform string
+	Status   string
+}
+
+// How many accounts AccountList's filters let through, all pages together. One row.
+//
+//	SELECT count(*)
+//	FROM accounts
+//	WHERE deleted_at IS NULL AND ($1::text = '' OR platform = $1::text) AND ($2::text = '' OR status = $2::text)
+func (q *Queries) AccountCount(ctx context.Context, db DBTX, arg AccountCountParams) (int64, error) {
+	row := db.QueryRow(ctx, accountCount, arg.Platform, arg.Status)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const accountDelete = `-- name: AccountDelete :execrows
+UPDATE accounts SET
+    deleted_at = $1::timestamptz, updated_at = greatest($1::timestamptz, updated_at + interval '1 microsecond'), status = 'inactive',
+    access_token = NULL, refresh_token = NULL, api_key = NULL, other_secrets = NULL, proxy_password = NULL,
+    credentials_version = credentials_version + 1
+WHERE id = $2 AND deleted_at IS NULL
+`
+
+type AccountDeleteParams struct {
+	Now time.Time
+	ID  uuid.UUID
+}
+
+// Soft deletion by primary key: reports keep the name, the secrets go. At most one
+// row.
+//
+//	UPDATE accounts SET
+//	    deleted_at = $1::timestamptz, updated_at = greatest($1::timestamptz, updated_at + interval '1 microsecond'), status = 'inactive',
+//	    access_token = NULL, refresh_token = NULL, api_key = NULL, other_secrets = NULL, proxy_password = NULL,
+//	    credentials_version = credentials_version + 1
+//	WHERE id = $2 AND deleted_at IS NULL
+func (q *Queries) AccountDelete(ctx context.Context, db DBTX, arg AccountDeleteParams) (int64, error) {
+	result, err := db.Exec(ctx, accountDelete, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const accountGet = `-- name: AccountGet :one
 SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
     rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
@@ -265,6 +431,104 @@ func (q *Queries) AccountInsert(ctx context.Context, db DBTX, arg AccountInsertP
 	return err
 }
 
+const accountList = `-- name: AccountList :many
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+FROM accounts
+WHERE deleted_at IS NULL AND ($1::text = '' OR platform = $1::text) AND ($2::text = '' OR status = $2::text)
+ORDER BY created_at DESC, id DESC
+LIMIT $4 OFFSET $3
+`
+
+type AccountListParams struct {
+	Platform  string
+	Status    string
+	RowOffset int32
+	RowLimit  int32
+}
+
+type AccountListRow struct {
+	ID               uuid.UUID
+	Platform         string
+	Name             string
+	Description      string
+	AccountType      string
+	Priority         int16
+	Schedulable      bool
+	Status           string
+	ErrorMessage     string
+	RateLimitResetAt *time.Time
+	TokensRemaining  *int64
+	LastUsedAt       *time.Time
+	Scopes           []string
+	TokenExpiresAt   *time.Time
+	ProxyType        string
+	ProxyHost        string
+	ProxyPort        int32
+	ProxyUsername    string
+	Details          dbtype.JSON
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
+// A page of the accounts that are not deleted, newest first. Reads every account. At
+// most row_limit rows.
+//
+//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+//	    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+//	    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+//	FROM accounts
+//	WHERE deleted_at IS NULL AND ($1::text = '' OR platform = $1::text) AND ($2::text = '' OR status = $2::text)
+//	ORDER BY created_at DESC, id DESC
+//	LIMIT $4 OFFSET $3
+func (q *Queries) AccountList(ctx context.Context, db DBTX, arg AccountListParams) ([]AccountListRow, error) {
+	rows, err := db.Query(ctx, accountList,
+		arg.Platform,
+		arg.Status,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountListRow{}
+	for rows.Next() {
+		var i AccountListRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Platform,
+			&i.Name,
+			&i.Description,
+			&i.AccountType,
+			&i.Priority,
+			&i.Schedulable,
+			&i.Status,
+			&i.ErrorMessage,
+			&i.RateLimitResetAt,
+			&i.TokensRemaining,
+			&i.LastUsedAt,
+			&i.Scopes,
+			&i.TokenExpiresAt,
+			&i.ProxyType,
+			&i.ProxyHost,
+			&i.ProxyPort,
+			&i.ProxyUsername,
+			&i.Details,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const accountSetCredentials = `-- name: AccountSetCredentials :execrows
 UPDATE accounts SET
     scopes = $1, token_expires_at = $2,
@@ -374,4 +638,66 @@ func (q *Queries) AccountStoreTokens(ctx context.Context, db DBTX, arg AccountSt
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const accountUpdateStatus = `-- name: AccountUpdateStatus :one
+UPDATE accounts a SET
+    status = $1,
+    error_message = CASE WHEN $2::text <> '' THEN $2::text
+        WHEN $1 = 'error' AND o.status = 'error' THEN a.error_message ELSE '' END,
+    rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+    tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
+    last_used_at = greatest(a.last_used_at, $5::timestamptz),
+    updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
+FROM (
+    SELECT s.id, s.status,
+        coalesce(s.rate_limit_reset_at > $6::timestamptz, true) AND (s.status <> 'rate_limited' OR $1 = 'rate_limited') AS keeps
+    FROM accounts s WHERE s.id = $7 AND s.deleted_at IS NULL FOR UPDATE
+) AS o
+WHERE a.id = o.id
+RETURNING ((o.status IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed
+`
+
+type AccountUpdateStatusParams struct {
+	Status           string
+	ErrorMessage     string
+	RateLimitResetAt *time.Time
+	TokensRemaining  *int64
+	LastUsedAt       *time.Time
+	Now              time.Time
+	ID               uuid.UUID
+}
+
+// Sets the status, and what is known of the limit's window: what is not given stays
+// until the window has passed, or until the status ends a limit. Tells whether what
+// GetCredentials keeps has changed. By primary key. At most one row.
+//
+//	UPDATE accounts a SET
+//	    status = $1,
+//	    error_message = CASE WHEN $2::text <> '' THEN $2::text
+//	        WHEN $1 = 'error' AND o.status = 'error' THEN a.error_message ELSE '' END,
+//	    rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+//	    tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
+//	    last_used_at = greatest(a.last_used_at, $5::timestamptz),
+//	    updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
+//	FROM (
+//	    SELECT s.id, s.status,
+//	        coalesce(s.rate_limit_reset_at > $6::timestamptz, true) AND (s.status <> 'rate_limited' OR $1 = 'rate_limited') AS keeps
+//	    FROM accounts s WHERE s.id = $7 AND s.deleted_at IS NULL FOR UPDATE
+//	) AS o
+//	WHERE a.id = o.id
+//	RETURNING ((o.status IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed
+func (q *Queries) AccountUpdateStatus(ctx context.Context, db DBTX, arg AccountUpdateStatusParams) (bool, error) {
+	row := db.QueryRow(ctx, accountUpdateStatus,
+		arg.Status,
+		arg.ErrorMessage,
+		arg.RateLimitResetAt,
+		arg.TokensRemaining,
+		arg.LastUsedAt,
+		arg.Now,
+		arg.ID,
+	)
+	var changed bool
+	err := row.Scan(&changed)
+	return changed, err
 }

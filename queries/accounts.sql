@@ -59,3 +59,67 @@ UPDATE accounts SET
     credentials_version = credentials_version + 1,
     updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
 WHERE id = @id AND credentials_version = @version AND deleted_at IS NULL;
+
+-- name: AccountUpdateStatus :one
+-- Sets the status, and what is known of the limit's window: what is not given stays
+-- until the window has passed, or until the status ends a limit. Tells whether what
+-- GetCredentials keeps has changed. By primary key. At most one row.
+UPDATE accounts a SET
+    status = @status,
+    error_message = CASE WHEN @error_message::text <> '' THEN @error_message::text
+        WHEN @status = 'error' AND o.status = 'error' THEN a.error_message ELSE '' END,
+    rate_limit_reset_at = coalesce(sqlc.narg(rate_limit_reset_at)::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+    tokens_remaining = coalesce(sqlc.narg(tokens_remaining)::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
+    last_used_at = greatest(a.last_used_at, sqlc.narg(last_used_at)::timestamptz),
+    updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
+FROM (
+    SELECT s.id, s.status,
+        coalesce(s.rate_limit_reset_at > @now::timestamptz, true) AND (s.status <> 'rate_limited' OR @status = 'rate_limited') AS keeps
+    FROM accounts s WHERE s.id = @id AND s.deleted_at IS NULL FOR UPDATE
+) AS o
+WHERE a.id = o.id
+RETURNING ((o.status IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed;
+
+-- name: AccountDelete :execrows
+-- Soft deletion by primary key: reports keep the name, the secrets go. At most one
+-- row.
+UPDATE accounts SET
+    deleted_at = @now::timestamptz, updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond'), status = 'inactive',
+    access_token = NULL, refresh_token = NULL, api_key = NULL, other_secrets = NULL, proxy_password = NULL,
+    credentials_version = credentials_version + 1
+WHERE id = @id AND deleted_at IS NULL;
+
+-- name: AccountAvailable :many
+-- The accounts of a platform that a scheduler may take, best first. Judged by @now;
+-- what was known of a window that has passed counts no more. Reads every account: a
+-- few thousand are many, and an index with last_used_at would cost each touch its
+-- place in the page. At most row_limit rows.
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+FROM accounts
+WHERE deleted_at IS NULL AND platform = @platform
+    AND CASE WHEN @status::text <> '' THEN status = @status::text
+        ELSE schedulable AND (status = 'active' OR status = 'rate_limited' AND rate_limit_reset_at <= @now::timestamptz) END
+    AND (sqlc.narg(rate_limit_available)::boolean IS NULL OR sqlc.narg(rate_limit_available)::boolean = (
+        coalesce(rate_limit_reset_at <= @now::timestamptz, false) OR status <> 'rate_limited' AND coalesce(tokens_remaining > 0, true)))
+    AND (coalesce(rate_limit_reset_at <= @now::timestamptz, false) OR coalesce(tokens_remaining >= @min_tokens_remaining::bigint, true))
+ORDER BY priority, last_used_at NULLS FIRST, id
+LIMIT @row_limit;
+
+-- name: AccountList :many
+-- A page of the accounts that are not deleted, newest first. Reads every account. At
+-- most row_limit rows.
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
+    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
+    proxy_type, proxy_host, proxy_port, proxy_username, details, created_at, updated_at
+FROM accounts
+WHERE deleted_at IS NULL AND (@platform::text = '' OR platform = @platform::text) AND (@status::text = '' OR status = @status::text)
+ORDER BY created_at DESC, id DESC
+LIMIT @row_limit OFFSET @row_offset;
+
+-- name: AccountCount :one
+-- How many accounts AccountList's filters let through, all pages together. One row.
+SELECT count(*)
+FROM accounts
+WHERE deleted_at IS NULL AND (@platform::text = '' OR platform = @platform::text) AND (@status::text = '' OR status = @status::text);

@@ -84,7 +84,7 @@ func unopened(err error) error {
 // text is what is sealed of the secrets; none is "".
 func (s *Secrets) text() string {
 	doc, err := json.Marshal(s) //nolint:gosec // it is sealed as a whole
-	if err != nil { // texts always marshal
+	if err != nil {             // texts always marshal
 		panic(err)
 	}
 	if string(doc) == "{}" {
