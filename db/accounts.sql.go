@@ -529,6 +529,133 @@ func (q *Queries) AccountList(ctx context.Context, db DBTX, arg AccountListParam
 	return items, nil
 }
 
+const accountReseal = `-- name: AccountReseal :execrows
+UPDATE accounts SET
+    access_token = $1, refresh_token = $2, api_key = $3,
+    other_secrets = $4, proxy_password = $5
+WHERE id = $6 AND credentials_version = $7 AND deleted_at IS NULL
+`
+
+type AccountResealParams struct {
+	AccessToken   []byte
+	RefreshToken  []byte
+	APIKey        []byte
+	OtherSecrets  []byte
+	ProxyPassword []byte
+	ID            uuid.UUID
+	Version       int64
+}
+
+// Stores the same secrets under another key, unless they have changed since they
+// were read. The version stays: a refresh in flight may still store its tokens. By
+// primary key. At most one row.
+//
+//	UPDATE accounts SET
+//	    access_token = $1, refresh_token = $2, api_key = $3,
+//	    other_secrets = $4, proxy_password = $5
+//	WHERE id = $6 AND credentials_version = $7 AND deleted_at IS NULL
+func (q *Queries) AccountReseal(ctx context.Context, db DBTX, arg AccountResealParams) (int64, error) {
+	result, err := db.Exec(ctx, accountReseal,
+		arg.AccessToken,
+		arg.RefreshToken,
+		arg.APIKey,
+		arg.OtherSecrets,
+		arg.ProxyPassword,
+		arg.ID,
+		arg.Version,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const accountResealCount = `-- name: AccountResealCount :one
+SELECT count(*)
+FROM accounts
+WHERE substring(access_token FOR 5) <> $1::bytea OR substring(refresh_token FOR 5) <> $1::bytea
+    OR substring(api_key FOR 5) <> $1::bytea OR substring(other_secrets FOR 5) <> $1::bytea
+    OR substring(proxy_password FOR 5) <> $1::bytea
+`
+
+// How many accounts AccountResealList gives in all. Reads every account. One row.
+//
+//	SELECT count(*)
+//	FROM accounts
+//	WHERE substring(access_token FOR 5) <> $1::bytea OR substring(refresh_token FOR 5) <> $1::bytea
+//	    OR substring(api_key FOR 5) <> $1::bytea OR substring(other_secrets FOR 5) <> $1::bytea
+//	    OR substring(proxy_password FOR 5) <> $1::bytea
+func (q *Queries) AccountResealCount(ctx context.Context, db DBTX, prefix []byte) (int64, error) {
+	row := db.QueryRow(ctx, accountResealCount, prefix)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const accountResealList = `-- name: AccountResealList :many
+SELECT id, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version
+FROM accounts
+WHERE id > $1 AND (substring(access_token FOR 5) <> $2::bytea OR substring(refresh_token FOR 5) <> $2::bytea
+    OR substring(api_key FOR 5) <> $2::bytea OR substring(other_secrets FOR 5) <> $2::bytea
+    OR substring(proxy_password FOR 5) <> $2::bytea)
+ORDER BY id
+LIMIT $3
+`
+
+type AccountResealListParams struct {
+	After    uuid.UUID
+	Prefix   []byte
+	RowLimit int32
+}
+
+type AccountResealListRow struct {
+	ID                 uuid.UUID
+	AccessToken        []byte
+	RefreshToken       []byte
+	APIKey             []byte
+	OtherSecrets       []byte
+	ProxyPassword      []byte
+	CredentialsVersion int64
+}
+
+// Accounts with a text that another key has sealed than the one of @prefix, in the
+// order of the primary key. At most row_limit rows.
+//
+//	SELECT id, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version
+//	FROM accounts
+//	WHERE id > $1 AND (substring(access_token FOR 5) <> $2::bytea OR substring(refresh_token FOR 5) <> $2::bytea
+//	    OR substring(api_key FOR 5) <> $2::bytea OR substring(other_secrets FOR 5) <> $2::bytea
+//	    OR substring(proxy_password FOR 5) <> $2::bytea)
+//	ORDER BY id
+//	LIMIT $3
+func (q *Queries) AccountResealList(ctx context.Context, db DBTX, arg AccountResealListParams) ([]AccountResealListRow, error) {
+	rows, err := db.Query(ctx, accountResealList, arg.After, arg.Prefix, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountResealListRow{}
+	for rows.Next() {
+		var i AccountResealListRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccessToken,
+			&i.RefreshToken,
+			&i.APIKey,
+			&i.OtherSecrets,
+			&i.ProxyPassword,
+			&i.CredentialsVersion,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const accountSetCredentials = `-- name: AccountSetCredentials :execrows
 UPDATE accounts SET
     scopes = $1, token_expires_at = $2,

@@ -123,3 +123,31 @@ LIMIT @row_limit OFFSET @row_offset;
 SELECT count(*)
 FROM accounts
 WHERE deleted_at IS NULL AND (@platform::text = '' OR platform = @platform::text) AND (@status::text = '' OR status = @status::text);
+
+-- name: AccountResealList :many
+-- Accounts with a text that another key has sealed than the one of @prefix, in the
+-- order of the primary key. At most row_limit rows.
+SELECT id, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version
+FROM accounts
+WHERE id > @after AND (substring(access_token FOR 5) <> @prefix::bytea OR substring(refresh_token FOR 5) <> @prefix::bytea
+    OR substring(api_key FOR 5) <> @prefix::bytea OR substring(other_secrets FOR 5) <> @prefix::bytea
+    OR substring(proxy_password FOR 5) <> @prefix::bytea)
+ORDER BY id
+LIMIT @row_limit;
+
+-- name: AccountResealCount :one
+-- How many accounts AccountResealList gives in all. Reads every account. One row.
+SELECT count(*)
+FROM accounts
+WHERE substring(access_token FOR 5) <> @prefix::bytea OR substring(refresh_token FOR 5) <> @prefix::bytea
+    OR substring(api_key FOR 5) <> @prefix::bytea OR substring(other_secrets FOR 5) <> @prefix::bytea
+    OR substring(proxy_password FOR 5) <> @prefix::bytea;
+
+-- name: AccountReseal :execrows
+-- Stores the same secrets under another key, unless they have changed since they
+-- were read. The version stays: a refresh in flight may still store its tokens. By
+-- primary key. At most one row.
+UPDATE accounts SET
+    access_token = @access_token, refresh_token = @refresh_token, api_key = @api_key,
+    other_secrets = @other_secrets, proxy_password = @proxy_password
+WHERE id = @id AND credentials_version = @version AND deleted_at IS NULL;

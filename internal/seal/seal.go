@@ -30,7 +30,7 @@ type Sealer struct {
 // New makes a Sealer, or gives ErrKeyset. Keys without a prefix are refused: what
 // they seal does not tell by which key.
 func New(h *keyset.Handle) (*Sealer, error) {
-	if h == nil {
+	if h == nil || h.Len() == 0 {
 		return nil, ErrKeyset
 	}
 	for _, key := range h.KeysetInfo().GetKeyInfo() {
