@@ -182,16 +182,18 @@ func checkSecret(field, text string) error {
 }
 
 func (s *Secrets) check(field string) error {
-	texts := map[string]string{"idToken": s.IDToken, "email": s.Email, "password": s.Password, "bearerToken": s.BearerToken}
-	if s.AWS != nil {
-		texts["awsCredentials.accessKeyId"], texts["awsCredentials.secretAccessKey"] = s.AWS.AccessKeyID, s.AWS.SecretAccessKey
-		texts["awsCredentials.sessionToken"] = s.AWS.SessionToken
-		if s.AWS.AccessKeyID == "" || s.AWS.SecretAccessKey == "" {
-			return result.Invalid(field+".awsCredentials", "needs accessKeyId and secretAccessKey")
-		}
+	aws := s.AWS
+	if aws == nil {
+		aws = &AWSCredentials{}
+	} else if aws.AccessKeyID == "" || aws.SecretAccessKey == "" {
+		return result.Invalid(field+".awsCredentials", "needs accessKeyId and secretAccessKey")
 	}
-	for name, text := range texts {
-		if err := checkSecret(field+"."+name, text); err != nil {
+	for _, t := range []struct{ name, text string }{
+		{"idToken", s.IDToken}, {"email", s.Email}, {"password", s.Password}, {"bearerToken", s.BearerToken},
+		{"awsCredentials.accessKeyId", aws.AccessKeyID}, {"awsCredentials.secretAccessKey", aws.SecretAccessKey},
+		{"awsCredentials.sessionToken", aws.SessionToken},
+	} {
+		if err := checkSecret(field+"."+t.name, t.text); err != nil {
 			return err
 		}
 	}

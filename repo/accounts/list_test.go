@@ -1,8 +1,8 @@
 package accounts_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,7 +103,7 @@ func TestListAccounts(t *testing.T) {
 	b := setup(t)
 	var ids []string
 	for i := range 5 {
-		d := accounts.AccountData{Platform: accounts.Platforms[i], Name: fmt.Sprint(i)}
+		d := accounts.AccountData{Platform: accounts.Platforms[i], Name: strconv.Itoa(i)}
 		ids = append(ids, b.create(d))
 		b.exec("UPDATE accounts SET created_at = $2 WHERE id = $1", ids[i], passed.Add(time.Duration(i)*time.Second))
 	}
@@ -128,7 +128,7 @@ func TestListAccounts(t *testing.T) {
 	names, _ = list(accounts.ListFilters{Platform: accounts.Platforms[3]})
 	require.Equal(t, []string{"3"}, names)
 	_, p = list(accounts.ListFilters{Platform: accounts.Droid})
-	require.Equal(t, `{"accounts":[],"total":0,"page":1,"totalPages":0}`, marshal(t, p))
+	require.JSONEq(t, `{"accounts":[],"total":0,"page":1,"totalPages":0}`, marshal(t, p))
 }
 
 // Usage counts at once, compacted or pending, on every read.
