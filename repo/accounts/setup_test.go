@@ -36,11 +36,12 @@ func setup(t *testing.T, change ...func(*repo.Config)) *bundle {
 	var err error
 	cfg.Keyset, err = seal.Generate()
 	require.NoError(t, err)
+	pool := testdb.Pool(t, cfg.DatabaseURL)
 	for _, c := range change {
 		c(&cfg)
 	}
 	client := testclient.Open(t, cfg)
-	return &bundle{T: t, cfg: cfg, accs: client.Accounts, Client: client, pool: testdb.Pool(t, cfg.DatabaseURL)}
+	return &bundle{T: t, cfg: cfg, accs: client.Accounts, Client: client, pool: pool}
 }
 
 func uncached(c *repo.Config) { c.RedisURL, c.RequireRedis = "", false }
