@@ -27,8 +27,8 @@ CREATE TABLE accounts (
     proxy_port       integer NOT NULL DEFAULT 0 CHECK (proxy_port BETWEEN 0 AND 65535),
     proxy_username   text NOT NULL DEFAULT '' CHECK (char_length(proxy_username) <= 1024),
 
-    -- Sealed: each is bound to its row's id and its column's name. other_secrets is
-    -- a JSON object under its seal. NULL is none.
+    -- Sealed: each is bound to its row's id and its column's name. other_secrets are
+    -- lines of name=value under their seal. NULL is none.
     access_token   bytea,
     refresh_token  bytea,
     api_key        bytea,

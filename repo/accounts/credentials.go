@@ -34,18 +34,14 @@ func (r *Repo) credentials(ctx context.Context, accountID string) (Credentials, 
 	if err != nil {
 		return Credentials{}, err
 	}
-	return rec.credentials(t)
+	return rec.credentials(t), nil
 }
 
-func (rec *record) credentials(t texts) (Credentials, error) {
-	s, err := parseSecrets(t[otherSecrets])
-	if err != nil {
-		return Credentials{}, err
-	}
+func (rec *record) credentials(t texts) Credentials {
 	return Credentials{
 		AccountID: rec.ID.String(), Platform: rec.Platform, IsActive: rec.IsActive,
-		AccessToken: t[accessToken], RefreshToken: t[refreshToken], APIKey: t[apiKey], Secrets: s,
+		AccessToken: t[accessToken], RefreshToken: t[refreshToken], APIKey: t[apiKey], Secrets: parseSecrets(t[otherSecrets]),
 		Scopes: slices.Clone(rec.Scopes), ExpiresAt: rec.ExpiresAt,
 		ProxyConfig: proxy(rec.ProxyType, rec.ProxyHost, rec.ProxyPort, rec.ProxyUsername, t[proxyPassword]),
-	}, nil
+	}
 }

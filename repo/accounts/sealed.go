@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"encoding/json"
 	"errors"
 
 	"github.com/google/uuid"
@@ -79,25 +78,6 @@ func unopened(err error) error {
 		return result.New(result.Internal, "a secret does not open")
 	}
 	return result.New(result.Internal, "%s", e.Error()).With("column", e.Column).With("keyId", e.KeyID)
-}
-
-// text is what is sealed of the secrets; none is "".
-func (s *Secrets) text() string {
-	doc, err := json.Marshal(s) //nolint:gosec // it is sealed as a whole
-	if err != nil {             // texts always marshal
-		panic(err)
-	}
-	if string(doc) == "{}" {
-		return ""
-	}
-	return string(doc)
-}
-
-func parseSecrets(text string) (s Secrets, err error) {
-	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
-		return Secrets{}, result.New(result.Internal, "%s is no JSON of secrets", columns[otherSecrets])
-	}
-	return s, nil
 }
 
 func (d *AccountData) texts() (t texts) {
