@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,7 +134,8 @@ func TestListAccounts(t *testing.T) {
 
 // Usage counts at once, compacted or pending, on every read.
 func TestUsageStatsOfAccounts(t *testing.T) {
-	b := setup(t)
+	l := &written{}
+	b := setup(t, l.traced(t))
 	k, err := b.APIKeys.CreateAPIKey(b.ctx(), apikeys.KeyData{Name: "k"}).Get()
 	require.NoError(t, err)
 	one, two := b.createClaude(), b.createClaude()
@@ -150,8 +152,10 @@ func TestUsageStatsOfAccounts(t *testing.T) {
 		one: {TotalRequests: 11, TotalTokens: 44, TotalCost: result.MustMoney("0.000000000002")},
 		two: {TotalRequests: 5, TotalTokens: 20, TotalCost: result.MustMoney("0.000000000001")},
 	}
+	asked := strings.Count(l.text(), "UsageAccountTotals")
 	list, err := b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{}).Get()
 	require.NoError(t, err)
+	require.Equal(t, asked+1, strings.Count(l.text(), "UsageAccountTotals"), "one query for a whole list")
 	require.Len(t, list, 2)
 	for _, a := range list {
 		require.Equal(t, marshal(t, want[a.ID]), marshal(t, a.UsageStats))

@@ -61,20 +61,20 @@ func requireNoSecret(t *testing.T, where, text string) {
 	}
 }
 
-// log is what a debug logger and a tracer of every query and argument write.
-type log struct {
+// written is what a debug logger and a tracer of every query and argument write.
+type written struct {
 	mu  sync.Mutex
 	all bytes.Buffer
 }
 
-func (l *log) Write(p []byte) (int, error) {
+func (l *written) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all.Write(p)
 }
 
 // TraceQueryStart takes arguments in full: pgx's own logger cuts them off.
-func (l *log) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (l *written) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	_, _ = fmt.Fprintf(l, "%s", data.SQL)
 	for _, a := range data.Args {
 		if b, ok := a.([]byte); ok {
@@ -85,8 +85,28 @@ func (l *log) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQu
 	return ctx
 }
 
-func (l *log) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+func (l *written) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	_, _ = fmt.Fprintln(l, data.CommandTag, data.Err)
+}
+
+func (l *written) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// traced makes a config write all that it can.
+func (l *written) traced(t *testing.T) func(*repo.Config) {
+	return func(c *repo.Config) {
+		pc, err := pgxpool.ParseConfig(c.DatabaseURL)
+		require.NoError(t, err)
+		pc.ConnConfig.Tracer = l
+		c.Pool, err = pgxpool.NewWithConfig(t.Context(), pc)
+		require.NoError(t, err)
+		t.Cleanup(c.Pool.Close)
+		c.DatabaseURL, c.MaxConns = "", 0
+		c.Logger = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 }
 
 // everything calls every method, also where it fails, and gives all that the
@@ -166,17 +186,8 @@ func (b *bundle) dump() (postgres, redis string) {
 }
 
 func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {
-	l := &log{}
-	b := setup(t, func(c *repo.Config) {
-		pc, err := pgxpool.ParseConfig(c.DatabaseURL)
-		require.NoError(t, err)
-		pc.ConnConfig.Tracer = l
-		c.Pool, err = pgxpool.NewWithConfig(t.Context(), pc)
-		require.NoError(t, err)
-		t.Cleanup(c.Pool.Close)
-		c.DatabaseURL, c.MaxConns = "", 0
-		c.Logger = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	})
+	l := &written{}
+	b := setup(t, l.traced(t))
 	shown := b.everything()
 	requireNoSecret(t, "answers and errors", shown)
 	require.Contains(t, shown, "[redacted]")
@@ -198,11 +209,9 @@ func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {
 	require.Contains(t, postgres, "proxy.example")
 	requireNoSecret(t, "Redis", redis)
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	requireNoSecret(t, "logs and traces", l.all.String())
-	require.Contains(t, l.all.String(), "INSERT INTO accounts")
-	require.Contains(t, l.all.String(), "proxy.example")
+	requireNoSecret(t, "logs and traces", l.text())
+	require.Contains(t, l.text(), "INSERT INTO accounts")
+	require.Contains(t, l.text(), "proxy.example")
 }
 
 // JSON is how credentials go out where somebody wants them to.
