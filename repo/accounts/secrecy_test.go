@@ -169,10 +169,11 @@ func (b *bundle) dump() (postgres, redis string) {
 	require.NoError(b, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(b, err)
+	var all, held strings.Builder
 	for _, name := range names {
 		var text string
 		require.NoError(b, b.pool.QueryRow(b.ctx(), "SELECT coalesce(string_agg(t::text, ' '), '') FROM "+pgx.Identifier{name}.Sanitize()+" t").Scan(&text))
-		postgres += text + "\n"
+		_, _ = fmt.Fprintln(&all, text)
 	}
 	client := testdb.Redis(b.T)
 	keys, err := client.Do(b.ctx(), client.B().Keys().Pattern(b.cfg.KeyPrefix+"*").Build()).AsStrSlice()
@@ -180,9 +181,9 @@ func (b *bundle) dump() (postgres, redis string) {
 	for _, key := range keys {
 		value, _ := client.Do(b.ctx(), client.B().Dump().Key(key).Build()).ToString()
 		text, _ := client.Do(b.ctx(), client.B().Get().Key(key).Build()).ToString()
-		redis += key + " " + value + " " + text + "\n"
+		_, _ = fmt.Fprintln(&held, key, value, text)
 	}
-	return postgres, redis
+	return all.String(), held.String()
 }
 
 func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/seal"
@@ -16,7 +17,13 @@ import (
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
-func internalRepo(t *testing.T) *Repo {
+// keyed is a Repo whose keyset a test may rotate.
+type keyed struct {
+	*Repo
+	keys *keyset.Handle
+}
+
+func internalRepo(t *testing.T) *keyed {
 	t.Helper()
 	t.Parallel()
 	keys, err := seal.Generate()
@@ -24,7 +31,7 @@ func internalRepo(t *testing.T) *Repo {
 	sealer, err := seal.New(keys)
 	require.NoError(t, err)
 	primary := &strategy.Postgres{Pool: testdb.Pool(t, testdb.URL(t)), OpTimeout: time.Minute}
-	return New(Config{Primary: primary, Sealer: sealer})
+	return &keyed{New(Config{Primary: primary, Sealer: sealer}), keys}
 }
 
 func (r *Repo) refreshed(t *testing.T, id uuid.UUID, version int64, o OAuthData) (stored bool) {
@@ -70,4 +77,26 @@ func TestStoreTokensComparesTheVersion(t *testing.T) {
 
 	_, _, err = r.readTokens(t.Context(), r.Primary.Pool, uuid.New())
 	require.ErrorIs(t, err, pgx.ErrNoRows)
+}
+
+// A reseal between a refresh's reading and its storing takes nothing from it.
+func TestAResealKeepsTheVersion(t *testing.T) {
+	r := internalRepo(t)
+	created, err := r.CreateAccount(t.Context(), AccountData{Platform: Claude, Name: "n", OAuthData: &OAuthData{AccessToken: "a1", RefreshToken: "r1"}}).Get()
+	require.NoError(t, err)
+	id := uuid.MustParse(created.ID)
+	_, version, err := r.readTokens(t.Context(), r.Primary.Pool, id)
+	require.NoError(t, err)
+	m := keyset.NewManagerFromHandle(r.keys)
+	newest, err := seal.AddKey(m)
+	require.NoError(t, err)
+	require.NoError(t, m.SetPrimary(newest))
+	h, err := m.Handle()
+	require.NoError(t, err)
+	r.Sealer, err = seal.New(h)
+	require.NoError(t, err)
+	rep, err := r.Reseal(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, []int{rep.Accounts, rep.Remaining})
+	require.True(t, r.refreshed(t, id, version, OAuthData{AccessToken: "a2"}))
 }
