@@ -66,8 +66,14 @@ func CreateFile(path string, h *keyset.Handle) error {
 }
 
 // ReplaceFile writes a keyset over its file at once: a reader sees the older or the
-// newer one, whatever dies meanwhile.
-func ReplaceFile(path string, h *keyset.Handle) error { return write(path, h, os.Rename) }
+// newer one, whatever dies meanwhile. A link stays one.
+func ReplaceFile(path string, h *keyset.Handle) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	return write(path, h, os.Rename)
+}
 
 func write(path string, h *keyset.Handle, place func(from, to string) error) (err error) {
 	dir := filepath.Dir(path)

@@ -97,6 +97,7 @@ func TestTouchesKeepWhatIsCached(t *testing.T) {
 func TestWritesAreSeenAtOnce(t *testing.T) {
 	b := setup(t)
 	id := b.createClaude()
+	b.cached(id)
 	for round := range 50 {
 		key := fmt.Sprint("key ", round)
 		require.NoError(t, b.accs.SetCredentials(b.ctx(), id, accounts.CredentialsPatch{APIKey: result.Set(key)}).Err())

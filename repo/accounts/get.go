@@ -64,14 +64,12 @@ func (r *Repo) accounts(ctx context.Context, rows []db.AccountGetRow, now time.T
 	}
 	all := make([]Account, len(rows))
 	for i, row := range rows {
-		if all[i], err = fromRow(row, totals[row.ID], now); err != nil {
-			return nil, err
-		}
+		all[i] = fromRow(row, totals[row.ID], now)
 	}
 	return all, nil
 }
 
-func fromRow(row db.AccountGetRow, t usage.Totals, now time.Time) (Account, error) {
+func fromRow(row db.AccountGetRow, t usage.Totals, now time.Time) Account {
 	a := Account{
 		ID: row.ID.String(), Platform: row.Platform, Name: row.Name, Description: row.Description,
 		AccountType: row.AccountType, Priority: int(row.Priority), Schedulable: row.Schedulable,
@@ -85,7 +83,10 @@ func fromRow(row db.AccountGetRow, t usage.Totals, now time.Time) (Account, erro
 		a.RateLimitStatus.Remaining = *row.TokensRemaining
 	}
 	a.ProxyConfig = proxy(row.ProxyType, row.ProxyHost, row.ProxyPort, row.ProxyUsername, "")
-	return a, json.Unmarshal(row.Details, &a.Details)
+	if json.Unmarshal(row.Details, &a.Details) != nil { // changed by hand: it must not hide the other accounts of a list
+		a.Details = Details{Extra: json.RawMessage(row.Details)}
+	}
+	return a
 }
 
 func proxy(kind, host string, port int32, username, password string) *ProxyConfig {

@@ -163,3 +163,13 @@ func TestUsageStatsOfAccounts(t *testing.T) {
 	}
 	require.JSONEq(t, `{"totalRequests":0,"totalTokens":0,"totalCost":0}`, marshal(t, b.get(b.createClaude()).UsageStats))
 }
+
+// Details that somebody broke by hand hide no other account.
+func TestBrokenDetailsHurtNobody(t *testing.T) {
+	b := setup(t, uncached)
+	b.createClaude()
+	id := b.createClaude()
+	b.exec(`UPDATE accounts SET details = '{"Region": 1, "maxConcurrency": "many"}' WHERE id = $1`, id)
+	require.Len(t, b.available(accounts.AvailableFilters{}), 2)
+	require.JSONEq(t, `{"Region": 1, "maxConcurrency": "many"}`, string(b.get(id).Details.Extra))
+}

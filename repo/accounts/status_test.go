@@ -1,6 +1,7 @@
 package accounts_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -80,4 +81,26 @@ func TestDeleteIsSoftAndRemovesSecrets(t *testing.T) {
 	require.Empty(t, b.available(accounts.AvailableFilters{Status: "inactive"}))
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM accounts WHERE name = '爱丽丝 «π»' AND deleted_at IS NOT NULL
 		AND num_nonnulls(access_token, refresh_token, api_key, other_secrets, proxy_password) = 0`))
+}
+
+// Of concurrent updates none is lost: the last use is the latest of all, and the
+// cached record follows the last status.
+func TestConcurrentStatuses(t *testing.T) {
+	b := setup(t)
+	id := b.createClaude()
+	var group sync.WaitGroup
+	errs := make([]error, 40)
+	for i := range errs {
+		group.Go(func() {
+			at := passed.Add(time.Duration(i*7%40) * time.Second)
+			errs[i] = b.accs.UpdateAccountStatus(b.ctx(), id, accounts.Statuses[i%4], accounts.StatusMetadata{LastRequestAt: at}).Err()
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	a := b.get(id)
+	require.Equal(t, passed.Add(39*time.Second), a.LastUsedAt)
+	require.Equal(t, a.Status == accounts.Active || a.Status == accounts.RateLimited, b.credentials(id).IsActive)
 }

@@ -79,6 +79,19 @@ func TestStoreTokensComparesTheVersion(t *testing.T) {
 	require.ErrorIs(t, err, pgx.ErrNoRows)
 }
 
+// promote lets a new key seal, beside the older ones.
+func (r *keyed) promote(t *testing.T) {
+	t.Helper()
+	m := keyset.NewManagerFromHandle(r.keys)
+	newest, err := seal.AddKey(m)
+	require.NoError(t, err)
+	require.NoError(t, m.SetPrimary(newest))
+	r.keys, err = m.Handle()
+	require.NoError(t, err)
+	r.Sealer, err = seal.New(r.keys)
+	require.NoError(t, err)
+}
+
 // A reseal between a refresh's reading and its storing takes nothing from it.
 func TestAResealKeepsTheVersion(t *testing.T) {
 	r := internalRepo(t)
@@ -87,16 +100,27 @@ func TestAResealKeepsTheVersion(t *testing.T) {
 	id := uuid.MustParse(created.ID)
 	_, version, err := r.readTokens(t.Context(), r.Primary.Pool, id)
 	require.NoError(t, err)
-	m := keyset.NewManagerFromHandle(r.keys)
-	newest, err := seal.AddKey(m)
-	require.NoError(t, err)
-	require.NoError(t, m.SetPrimary(newest))
-	h, err := m.Handle()
-	require.NoError(t, err)
-	r.Sealer, err = seal.New(h)
-	require.NoError(t, err)
+	r.promote(t)
 	rep, err := r.Reseal(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 0}, []int{rep.Accounts, rep.Remaining})
 	require.True(t, r.refreshed(t, id, version, OAuthData{AccessToken: "a2"}))
+}
+
+// A writer between a reseal's reading and its storing is not overwritten.
+func TestAResealStoresNothingOverAWriter(t *testing.T) {
+	r := internalRepo(t)
+	created, err := r.CreateAccount(t.Context(), AccountData{Platform: CCR, Name: "n", APIKey: "old"}).Get()
+	require.NoError(t, err)
+	r.promote(t)
+	run := &resealing{Repo: r.Repo, prefix: r.Sealer.PrimaryPrefix()}
+	rows, err := r.queries.AccountResealList(t.Context(), r.Primary.Pool, db.AccountResealListParams{Prefix: run.prefix, RowLimit: 10})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.NoError(t, r.SetCredentials(t.Context(), created.ID, CredentialsPatch{APIKey: result.Set("new")}).Err())
+	require.NoError(t, run.batch(t.Context(), rows))
+	require.Zero(t, run.Accounts)
+	c, err := r.GetCredentials(t.Context(), created.ID).Get()
+	require.NoError(t, err)
+	require.Equal(t, "new", c.APIKey)
 }
