@@ -13,6 +13,64 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const usageAccountTotals = `-- name: UsageAccountTotals :many
+SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+    WHERE t.kind = 'account' AND t.id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+    WHERE p.account_id = ANY ($1::uuid[])
+) AS c
+GROUP BY c.account_id
+LIMIT cardinality($1::uuid[])
+`
+
+type UsageAccountTotalsRow struct {
+	AccountID   uuid.UUID
+	Requests    int64
+	TotalTokens int64
+	Cost        dbtype.Decimal
+}
+
+// Sums of all time of some accounts, over all keys: their rows of usage_totals by
+// its primary key, plus pending batches. A row an account, by its id.
+//
+//	SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+//	FROM (
+//	    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+//	    WHERE t.kind = 'account' AND t.id = ANY ($1::uuid[])
+//	    UNION ALL
+//	    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+//	    WHERE p.account_id = ANY ($1::uuid[])
+//	) AS c
+//	GROUP BY c.account_id
+//	LIMIT cardinality($1::uuid[])
+func (q *Queries) UsageAccountTotals(ctx context.Context, db DBTX, accountIds []uuid.UUID) ([]UsageAccountTotalsRow, error) {
+	rows, err := db.Query(ctx, usageAccountTotals, accountIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageAccountTotalsRow{}
+	for rows.Next() {
+		var i UsageAccountTotalsRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Requests,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const usageBatchAppend = `-- name: UsageBatchAppend :execrows
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)

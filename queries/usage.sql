@@ -465,3 +465,17 @@ WHERE d.bucket = old.bucket AND d.model = old.model;
 DELETE FROM usage_rollups_global_daily d USING (
     SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
 WHERE d.bucket = old.bucket AND d.model = old.model;
+
+-- name: UsageAccountTotals :many
+-- Sums of all time of some accounts, over all keys: their rows of usage_totals by
+-- its primary key, plus pending batches. A row an account, by its id.
+SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+    WHERE t.kind = 'account' AND t.id = ANY (@account_ids::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+    WHERE p.account_id = ANY (@account_ids::uuid[])
+) AS c
+GROUP BY c.account_id
+LIMIT cardinality(@account_ids::uuid[]);

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -18,6 +19,8 @@ import (
 
 // Client is the contract's DatabaseClient: one repo an interface.
 type Client struct {
+	// Accounts keeps upstream accounts.
+	Accounts *accounts.Repo
 	// APIKeys keeps API keys.
 	APIKeys *apikeys.Repo
 	// Usage keeps usage and cost.
@@ -41,6 +44,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	sealer, err := cfg.sealer()
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
 		c.release()
@@ -52,6 +59,9 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
+	})
+	c.Accounts = accounts.New(accounts.Config{
+		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 	})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()

@@ -9,7 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -83,6 +85,12 @@ type Config struct {
 	LegacyEncryptionKey string
 	// APIKeyPrefix starts new keys' plaintexts. Env RELAYSTORE_API_KEY_PREFIX.
 	APIKeyPrefix string
+	// Keyset seals the secrets of accounts: AEAD keys of Tink. Without one, accounts
+	// with secrets are refused. Env RELAYSTORE_KEYSET, in Tink's JSON.
+	Keyset *keyset.Handle
+	// KeysetFile is a file that holds the keyset instead, and that nobody but its
+	// owner may read. Env RELAYSTORE_KEYSET_FILE.
+	KeysetFile string
 
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
@@ -122,6 +130,11 @@ func (c Config) checkSources() error {
 	bad(c.RedisURL == "" && c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
 	bad(c.RedisURL == "" && c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
 	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
+	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
+	if c.Keyset != nil {
+		_, err := seal.New(c.Keyset)
+		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
+	}
 	if c.DatabaseURL != "" {
 		_, err := pgxpool.ParseConfig(c.DatabaseURL)
 		bad(err != nil, "DATABASE_URL", "cannot be parsed")
@@ -179,6 +192,21 @@ func (c Config) checkTexts() error {
 		}
 	}
 	return errors.Join(append(errs, result.CheckText("RELAYSTORE_LEGACY_ENCRYPTION_KEY", c.LegacyEncryptionKey, 1024))...)
+}
+
+// sealer gives what seals secrets; nil without a keyset.
+func (c Config) sealer() (*seal.Sealer, error) {
+	h := c.Keyset
+	if c.KeysetFile != "" {
+		var err error
+		if h, err = seal.ReadFile(c.KeysetFile); err != nil {
+			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "%s", err)
+		}
+	}
+	if h == nil {
+		return nil, nil
+	}
+	return seal.New(h)
 }
 
 // withDefaults fills in what is zero.

@@ -1,14 +1,20 @@
 package repo_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -32,6 +38,10 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 		"unreadable": {
 			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2"},
 			[]string{"DATABASE_URL", "RELAYSTORE_DIRECT_URL", "REDIS_URL"},
+		},
+		"keysets": {
+			repo.Config{DatabaseURL: "postgres://x/db", Keyset: &keyset.Handle{}, KeysetFile: "keyset.json"},
+			[]string{"RELAYSTORE_KEYSET"},
 		},
 		"bounds": {
 			repo.Config{
@@ -80,4 +90,42 @@ func TestConfigFromEnv(t *testing.T) {
 	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT"} {
 		require.ErrorContains(t, err, name)
 	}
+}
+
+// A keyset comes from a file, from the environment, or as a handle.
+func TestKeysets(t *testing.T) {
+	keys, err := seal.Generate()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, seal.CreateFile(file, keys))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+
+	cfg := testclient.Config(t)
+	cfg.KeysetFile = file
+	account := accounts.AccountData{Platform: accounts.CCR, Name: "n", APIKey: "secret"}
+	created, err := testclient.Open(t, cfg).Accounts.CreateAccount(t.Context(), account).Get()
+	require.NoError(t, err)
+
+	t.Setenv("RELAYSTORE_KEYSET", string(text))
+	env, err := repo.ConfigFromEnv()
+	require.NoError(t, err)
+	cfg.KeysetFile, cfg.Keyset = "", env.Keyset
+	c, err := testclient.Open(t, cfg).Accounts.GetCredentials(t.Context(), created.ID).Get()
+	require.NoError(t, err)
+	require.Equal(t, "secret", c.APIKey)
+
+	t.Setenv("RELAYSTORE_KEYSET", `{"hunter2":`)
+	t.Setenv("RELAYSTORE_KEYSET_FILE", file)
+	env, err = repo.ConfigFromEnv()
+	require.ErrorContains(t, err, "RELAYSTORE_KEYSET: ")
+	require.NotContains(t, err.Error(), "hunter2")
+	require.Equal(t, file, env.KeysetFile)
+
+	require.NoError(t, os.Chmod(file, 0o644))
+	cfg.Keyset, cfg.KeysetFile = nil, file
+	_, err = repo.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, result.InvalidQuery)
+	require.ErrorContains(t, err, "RELAYSTORE_KEYSET_FILE: ")
+	require.ErrorContains(t, err, "chmod 600")
 }

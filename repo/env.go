@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -33,9 +36,13 @@ func ConfigFromEnv() (Config, error) {
 		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
+		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
+		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
 	}
 	return c, errors.Join(errs...)
 }
+
+func keysetText(text string) (*keyset.Handle, error) { return seal.Parse([]byte(text)) }
 
 func number(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 

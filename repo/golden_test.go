@@ -11,8 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
@@ -66,8 +68,10 @@ func readGolden(t *testing.T, file string) (g goldenFile) {
 
 func openGolden(t *testing.T) *repo.Client {
 	t.Helper()
+	keys, err := seal.Generate()
+	require.NoError(t, err)
 	c, err := repo.Open(t.Context(), repo.Config{
-		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4,
+		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4, Keyset: keys,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
@@ -94,6 +98,14 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.APIKeys.GetAllAPIKeys(ctx, arg[apikeys.Filters](t, g, 0))
 	case "recordApiKeyUsage":
 		answer = c.APIKeys.RecordAPIKeyUsage(ctx, arg[string](t, g, 0), arg[apikeys.UsageData](t, g, 1))
+	case "createClaudeAccount":
+		answer = c.Accounts.CreateClaudeAccount(ctx, arg[accounts.AccountData](t, g, 0))
+	case "getClaudeAccount":
+		answer = c.Accounts.GetClaudeAccount(ctx, arg[string](t, g, 0))
+	case "updateAccountStatus":
+		answer = c.Accounts.UpdateAccountStatus(ctx, arg[string](t, g, 0), arg[string](t, g, 1), arg[accounts.StatusMetadata](t, g, 2))
+	case "getAvailableAccounts":
+		answer = c.Accounts.GetAvailableAccounts(ctx, arg[accounts.AvailableFilters](t, g, 0))
 	case "recordUsage":
 		answer = c.Usage.RecordUsage(ctx, arg[usage.Record](t, g, 0))
 	case "getUsageStats":

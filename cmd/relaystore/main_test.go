@@ -55,11 +55,19 @@ type program struct {
 // relaystore runs the built program with a TMPDIR of its own.
 func relaystore(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
+	return relaystoreWithInput(t, env, "", args...)
+}
+
+func relaystoreWithInput(t *testing.T, env []string, input string, args ...string) *program {
+	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
 	p := &program{Cmd: exec.Command(path, args...), tmp: openTempDir(t)}
 	p.Env = append(os.Environ(), append(env, "TMPDIR="+p.tmp)...)
 	p.Stderr = &p.errors
+	if input != "" {
+		p.Stdin = strings.NewReader(input)
+	}
 	out, err := p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
