@@ -55,8 +55,8 @@ type Records[V any] struct {
 	meter   meter
 }
 
-// NewRecords adds a kind of records to a cache, which may be nil: each call then
-// loads, but callers of one key still share.
+// NewRecords adds a kind of records to a cache, which keeps one of each kind and may
+// be nil: each call then loads, but callers of one key still share.
 func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 	if source.Size == 0 {
 		source.Size = DefaultRecords
@@ -179,24 +179,26 @@ func (r *Records[V]) lookup(ctx context.Context, key *Key) (v *V, vacant bool) {
 // then on no call of this process gets an older record. clock gives the
 // database's clock in microseconds; it is asked only where Redis cannot be told.
 func (r *Records[V]) Evict(ctx context.Context, clock func(context.Context) int64, keys ...Key) {
+	if r.cache == nil {
+		for i := range keys {
+			r.invalidate(&keys[i])
+		}
+		return
+	}
 	ctx = context.WithoutCancel(ctx)
-	for i := range keys { // so that no fill from before the commit gets a lease behind the tombstone
-		r.invalidate(&keys[i])
-	}
-	if r.cache != nil && len(keys) > 0 && r.cache.Tell(ctx, r.Kind, keys) != nil {
+	if len(keys) > 0 && r.cache.Tell(ctx, r.Kind, keys) != nil {
 		r.cache.fences.raise(keys, clock(ctx))
-	}
-	for i := range keys {
-		r.invalidate(&keys[i])
+		r.cache.forget(r.Kind, keys) // what came from Redis before the fence stood
 	}
 }
 
 // invalidate also makes later callers begin a load of their own: one that is in
-// flight may have read the older record.
+// flight may have read the older record, the table's included, which is therefore
+// emptied first.
 func (r *Records[V]) invalidate(key *Key) {
-	r.flights.Forget(string(key[:]))
 	r.table.Invalidate(key)
 	r.unknown.Invalidate(key)
+	r.flights.Forget(string(key[:]))
 }
 
 func (r *Records[V]) flush() {

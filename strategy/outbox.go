@@ -174,7 +174,6 @@ func (o *Outbox) tell(ctx context.Context, rows []db.CacheOutboxTakeRow) error {
 		if err := o.Cache.Tell(ctx, kind, keys); err != nil {
 			return err
 		}
-		o.Cache.Forget(kind, keys)
 	}
 	return nil
 }
