@@ -61,9 +61,6 @@ func (i *interceptor) invalidate(key *Key) {
 // Since is the moment up to which the process has missed no change.
 func (c *Cache) Since() time.Time { return c.fresh.base.Add(time.Duration(c.fresh.mono.Load())) }
 
-// Epoch is the last one that the process saw.
-func (c *Cache) Epoch() int64 { return c.epoch.Load() }
-
 // Fenced tells whether the process keeps a key out of its cache.
 func (c *Cache) Fenced(key Key) bool { return c.fences.up(&key) }
 

@@ -40,10 +40,21 @@ func parseHeartbeat(text string) (h Heartbeat, err error) {
 
 func (c *Cache) heartbeatName() string { return c.opts.Prefix + "heartbeat" }
 
-// ReadHeartbeat gives the heartbeat in Redis; the zero value where there is none.
-func (c *Cache) ReadHeartbeat(ctx context.Context) (h Heartbeat, err error) {
+// errReplica: a replica may lag, so that its heartbeats prove nothing.
+var errReplica = errors.New("the Redis that answers is a replica")
+
+// ReadHeartbeat gives the heartbeat in Redis, the zero value where there is none,
+// and the server that holds it: its run_id, which a restart and a failover change.
+func (c *Cache) ReadHeartbeat(ctx context.Context) (h Heartbeat, server string, err error) {
+	master := false
 	err = c.try(ctx, func(ctx context.Context, r rueidis.Client) error {
-		text, err := r.Do(ctx, r.B().Get().Key(c.heartbeatName()).Build()).ToString()
+		replies := r.DoMulti(ctx, r.B().Info().Section("server", "replication").Build(), r.B().Get().Key(c.heartbeatName()).Build())
+		info, err := replies[0].ToString()
+		if err != nil {
+			return err
+		}
+		server, master = infoField(info, "run_id"), infoField(info, "role") == "master"
+		text, err := replies[1].ToString()
 		if rueidis.IsRedisNil(err) {
 			return nil
 		}
@@ -52,22 +63,19 @@ func (c *Cache) ReadHeartbeat(ctx context.Context) (h Heartbeat, err error) {
 		}
 		return err
 	})
-	return h, err
+	if err == nil && !master {
+		err = errReplica
+	}
+	return h, server, err
 }
 
-// Server names the Redis server that answers: its run_id, which a restart and a
-// failover change.
-func (c *Cache) Server(ctx context.Context) (runID string, err error) {
-	err = c.try(ctx, func(ctx context.Context, r rueidis.Client) error {
-		info, err := r.Do(ctx, r.B().Info().Section("server").Build()).ToString()
-		for line := range strings.Lines(info) {
-			if id, ok := strings.CutPrefix(line, "run_id:"); ok {
-				runID = strings.TrimSpace(id)
-			}
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
 		}
-		return err
-	})
-	return runID, err
+	}
+	return ""
 }
 
 // ErrHeartbeatReplaced means that Redis holds another heartbeat than it did.
@@ -105,6 +113,7 @@ func (c *Cache) ReplaceHeartbeat(ctx context.Context, held, next Heartbeat) erro
 type freshness struct {
 	base       time.Time
 	mono, wall atomic.Int64 // nanoseconds: since base, since 1970
+	epoch      atomic.Int64 // of the heartbeats since the last loss; 0 before the first
 
 	mu     sync.Mutex
 	losses int64 // of the connection, or of all that Redis held
@@ -119,6 +128,7 @@ func (f *freshness) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
+	f.epoch.Store(0)
 	f.mono.Store(math.MinInt64 / 2)
 	f.wall.Store(math.MinInt64 / 2)
 }
@@ -134,6 +144,18 @@ func (f *freshness) set(since time.Time, losses int64) {
 	f.wall.Store(since.UnixNano())
 }
 
+// enter notes the epoch of a heartbeat, unless the connection was lost since losses
+// was read.
+func (f *freshness) enter(epoch, losses int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.losses != losses {
+		return false
+	}
+	f.epoch.Store(epoch)
+	return true
+}
+
 func (f *freshness) lost() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,6 +169,10 @@ func (c *Cache) Fresh(now time.Time) bool {
 
 // Age is how old an answer from the cache may be at a moment.
 func (c *Cache) Age(now time.Time) time.Duration { return c.fresh.age(now) }
+
+// Epoch is that of the heartbeats in the Redis that the process is connected to; 0
+// where it has not seen one yet.
+func (c *Cache) Epoch() int64 { return c.fresh.epoch.Load() }
 
 // watchHeartbeat fetches the heartbeat on the connection that pushes come on, so
 // that its answer comes after every push sent before it.
@@ -180,13 +206,15 @@ type observation struct {
 // than it is.
 func (c *Cache) observe(ctx context.Context, last observation) observation {
 	now := observation{sent: time.Now(), losses: c.fresh.lost()}
-	h, err := c.ReadHeartbeat(ctx)
+	h, _, err := c.ReadHeartbeat(ctx)
 	if err != nil || h.Beat == 0 {
 		return observation{}
 	}
-	if c.epoch.Swap(h.Epoch) != h.Epoch {
-		c.fresh.clear()
-		c.flush()
+	if epoch := c.Epoch(); epoch != 0 && epoch != h.Epoch {
+		c.lose()
+		return observation{}
+	}
+	if !c.fresh.enter(h.Epoch, now.losses) {
 		return observation{}
 	}
 	now.Heartbeat = h

@@ -135,9 +135,8 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 			return v, nil // another call has filled it since this one missed it
 		}
 		var v *V
-		if v, vacant = r.lookup(ctx, key); v != nil {
-			ticket.Store(*v)
-			return v, nil
+		if v, vacant = r.lookup(ctx, key); v != nil && ticket.Store(*v) {
+			return v, nil // else it may be of a Redis that has lost writes
 		}
 	}
 	if err := r.turns.wait(ctx); err != nil {
@@ -161,7 +160,7 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 // filled.
 func (r *Records[V]) lookup(ctx context.Context, key *Key) (v *V, vacant bool) {
 	_ = r.cache.try(ctx, func(ctx context.Context, redis rueidis.Client) error {
-		record, free, err := readRecord(ctx, redis, r.cache.name(r.Kind, key), r.cache.epoch.Load())
+		record, free, err := readRecord(ctx, redis, r.cache.name(r.Kind, key), r.cache.Epoch())
 		if err != nil || record == nil {
 			vacant = free
 			return err

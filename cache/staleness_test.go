@@ -54,7 +54,7 @@ func TestHeartbeatsProveThePast(t *testing.T) {
 	defer b.drainer.rest()()
 	c, replaced := b.drainer.cache, time.Now()
 	for n := range 10 {
-		held, err := c.ReadHeartbeat(t.Context())
+		held, _, err := c.ReadHeartbeat(t.Context())
 		require.NoError(t, err)
 		since, next := p.Since(), held
 		next.Beat++

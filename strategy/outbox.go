@@ -25,10 +25,10 @@ const (
 	// gather lets changes that come together be told together: a drain costs a
 	// commit, and what the library wrote itself has been told already.
 	gather = 10 * time.Millisecond
-	// drainRows bounds what one transaction takes.
+	// drainRows bounds what one transaction takes, and tells Redis in one deadline.
 	drainRows = 64
-	// outboxKeeps is how long a change waits for a Redis. A Redis that was not told
-	// for half of that gets a new epoch, so that dropping the change is harmless.
+	// outboxKeeps is how long a change waits for a Redis; dropping it then begins a
+	// new epoch.
 	outboxKeeps = time.Hour
 	trimEvery   = 10 * time.Minute
 	trimRows    = 10_000
@@ -48,6 +48,7 @@ type Outbox struct {
 	Logger *slog.Logger
 
 	queries db.Queries
+	batch   int // rows that the drainer takes next
 	woken   chan struct{}
 	stop    context.CancelFunc
 	work    sync.WaitGroup
@@ -56,7 +57,7 @@ type Outbox struct {
 // Start begins the background work, which Close ends.
 func (o *Outbox) Start() {
 	ctx, stop := context.WithCancel(context.Background())
-	o.woken, o.stop = make(chan struct{}, 1), stop
+	o.woken, o.stop, o.batch = make(chan struct{}, 1), stop, drainRows
 	o.work.Go(func() { o.trim(ctx) })
 	if o.Cache == nil {
 		return
@@ -142,25 +143,48 @@ func (o *Outbox) report(failed bool) {
 	o.Logger.Info("relaystore: changes are told to Redis again")
 }
 
-// tellAll empties the outbox of what no other process is telling.
+// errMoved means that what was told may have gone to another Redis than the others'.
+var errMoved = errors.New("the connection to Redis was lost while it was told")
+
+// tellAll empties the outbox of what no other process is telling. A Redis that is
+// too slow for a batch gets half as many at its next try.
 func (o *Outbox) tellAll(ctx context.Context) error {
 	for {
-		told := 0
-		err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-			if err := o.queries.CommitSoon(ctx, tx); err != nil {
-				return err
-			}
-			rows, err := o.queries.CacheOutboxTake(ctx, tx, drainRows)
-			told = len(rows)
-			if err != nil || told == 0 {
-				return err
-			}
-			return o.tell(ctx, rows)
-		})
-		if err != nil || told < drainRows {
+		told, err := o.tellBatch(ctx)
+		if err != nil {
+			o.batch = max(1, o.batch/2)
 			return err
 		}
+		if told < o.batch {
+			return nil
+		}
+		o.batch = min(drainRows, 2*o.batch)
 	}
+}
+
+// tellBatch takes changes out of the outbox only while its Redis is in the epoch
+// that PostgreSQL knows, from before until after it has told them: a server that is
+// no master any more, to its clients' knowledge, takes them and tells nobody else.
+func (o *Outbox) tellBatch(ctx context.Context) (told int, err error) {
+	err = o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
+		if err := o.queries.CommitSoon(ctx, tx); err != nil {
+			return err
+		}
+		epoch := o.Cache.Epoch()
+		rows, err := o.queries.CacheOutboxTake(ctx, tx, db.CacheOutboxTakeParams{RowLimit: int32(o.batch), Epoch: epoch}) //nolint:gosec // at most drainRows
+		told = len(rows)
+		if err != nil || told == 0 {
+			return err
+		}
+		if err := o.tell(ctx, rows); err != nil {
+			return err
+		}
+		if o.Cache.Epoch() != epoch {
+			return errMoved
+		}
+		return nil
+	})
+	return told, err
 }
 
 func (o *Outbox) tell(ctx context.Context, rows []db.CacheOutboxTakeRow) error {
@@ -190,22 +214,16 @@ func (o *Outbox) beat(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h := cache.Heartbeat{Epoch: last.Epoch, Beat: state.Oldest.UnixMicro(), Lag: state.Now.Sub(state.Oldest)}
-		if h.Beat < last.Beat+beatEvery.Microseconds() {
+		if since := state.Now.UnixMicro() - last.Beat; 0 <= since && since < beatEvery.Microseconds() {
 			return nil
 		}
-		held, err := o.Cache.ReadHeartbeat(ctx)
+		held, server, err := o.Cache.ReadHeartbeat(ctx)
 		if err != nil {
 			return err
 		}
-		server, err := o.Cache.Server(ctx)
-		if err != nil {
-			return err
-		}
-		silent := time.Duration(h.Beat-last.Beat) * time.Microsecond
-		lost := held.Beat != last.Beat || held.Epoch != last.Epoch || server != last.Server
-		if lost || silent > outboxKeeps/2 {
-			h.Epoch = h.Beat
+		h, due := successor(last, state, held, server)
+		if !due {
+			return nil
 		}
 		if err := o.Cache.ReplaceHeartbeat(ctx, held, h); err != nil {
 			return err
@@ -216,6 +234,20 @@ func (o *Outbox) beat(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// successor gives the heartbeat that follows the last one, and whether it is due. A
+// new epoch is always, whatever waits: where Redis has lost writes, where it is
+// another server, and where the database's clock was set back, which would else
+// hold the heartbeats up until it has caught up.
+func successor(last db.CacheHeartbeatLockRow, state db.CacheOutboxStateRow, held cache.Heartbeat, server string) (h cache.Heartbeat, due bool) {
+	now := state.Now.UnixMicro()
+	h = cache.Heartbeat{Epoch: last.Epoch, Beat: state.Oldest.UnixMicro(), Lag: state.Now.Sub(state.Oldest)}
+	if held.Beat != last.Beat || held.Epoch != last.Epoch || server != last.Server || now < last.Beat {
+		h.Epoch = max(now, last.Epoch+1)
+		return h, true
+	}
+	return h, h.Beat >= last.Beat+beatEvery.Microseconds()
 }
 
 // trim keeps the outbox small where no process has a Redis.
@@ -232,10 +264,21 @@ func (o *Outbox) trim(ctx context.Context) {
 	}
 }
 
-// Trim drops changes that have waited for more than an hour.
+// Trim drops changes that have waited for more than an hour. Redis does not hear of
+// them; it gets a new epoch instead.
 func (o *Outbox) Trim(ctx context.Context) error {
-	return o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		_, err := o.queries.CacheOutboxTrim(ctx, tx, db.CacheOutboxTrimParams{Keeps: pgtype.Interval{Microseconds: outboxKeeps.Microseconds(), Valid: true}, RowLimit: trimRows})
-		return err
-	})
+	keeps := pgtype.Interval{Microseconds: outboxKeeps.Microseconds(), Valid: true}
+	for {
+		var dropped int64
+		err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+			dropped, err = o.queries.CacheOutboxTrim(ctx, tx, db.CacheOutboxTrimParams{Keeps: keeps, RowLimit: trimRows})
+			if err != nil || dropped == 0 {
+				return err
+			}
+			return o.queries.CacheHeartbeatVoid(ctx, tx)
+		})
+		if err != nil || dropped < trimRows {
+			return err
+		}
+	}
 }

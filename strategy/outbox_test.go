@@ -153,7 +153,7 @@ func TestDrainerDies(t *testing.T) {
 	require.NoError(t, err)
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
-	taken, err := db.New().CacheOutboxTake(t.Context(), tx, 10)
+	taken, err := db.New().CacheOutboxTake(t.Context(), tx, db.CacheOutboxTakeParams{RowLimit: 10})
 	require.NoError(t, err)
 	require.Len(t, taken, 1)
 
@@ -185,7 +185,7 @@ func TestLostHeartbeatOpensANewEpoch(t *testing.T) {
 	b.cached(key)
 	// What a failover to a lagging replica does: Redis is as it was.
 	require.Eventually(t, func() bool {
-		held, err := o.Cache.ReadHeartbeat(t.Context())
+		held, _, err := o.Cache.ReadHeartbeat(t.Context())
 		require.NoError(t, err)
 		return o.Cache.ReplaceHeartbeat(t.Context(), held, cache.Heartbeat{Epoch: first, Beat: first - 1}) == nil
 	}, patience, time.Millisecond)
