@@ -53,6 +53,26 @@ func TestATellThatIsHeldUp(t *testing.T) {
 	require.Equal(t, "new", b.get(p, key))
 }
 
+// Redis answers, and before its answer is kept the connection is lost: the answer
+// may be of a Redis that has lost writes, and the primary's counts.
+func TestAnAnswerOfRedisNeedsItsTicket(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.process()
+	b.primary.secretly(key, "old")
+	b.cached(other, key, "old")
+	b.becomes(func() bool { return b.stored(key) == "old" })
+	var p *process
+	b.source.Decode = func(record []byte) (*string, error) {
+		p.Push("")
+		text := string(record)
+		return &text, nil
+	}
+	p = b.process()
+	b.primary.secretly(key, "new")
+	require.Equal(t, "new", b.get(p, key))
+}
+
 // A new epoch says that Redis has lost tells: what the process itself holds may be
 // old, too. Its connection is not lost here, which would flush as well.
 func TestANewEpochFlushesTheProcess(t *testing.T) {

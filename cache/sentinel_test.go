@@ -3,103 +3,62 @@ package cache_test
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
-	"net/url"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed14a526e0/relaystore/cache"
-	"github.com/seed14a526e0/relaystore/internal/devstack"
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
+	"github.com/seed14a526e0/relaystore/internal/testdb"
 )
 
-// pair is a master, its replica and the Sentinel that its bundle's processes ask.
+// pair is a bundle whose processes ask a Sentinel for their Redis.
 type pair struct {
 	*bundle
+	*testdb.Pair
 
-	first, second     *devstack.Redis
-	onFirst, onSecond rueidis.Client
-	sentinel          rueidis.Client
+	onSecond rueidis.Client
 }
 
-const masterSet = "m"
-
-// setupPair gives a replicated Redis; replication is a user's of its own.
 func setupPair(t *testing.T) *pair {
 	t.Helper()
-	stack, err := devstack.Start(t.Context(), devstack.Options{SkipPostgres: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, stack.Close()) })
-	u, err := url.Parse(stack.RedisURL)
-	require.NoError(t, err)
-	password, _ := u.User.Password()
-	user := fmt.Sprintf("user repl on >%s +psync +replconf +ping", password)
-	p := &pair{}
-	p.first, err = stack.AddRedis(t.Context(), user, "masteruser repl")
-	require.NoError(t, err)
-	p.second, err = stack.AddRedis(t.Context(), user, "masteruser repl", fmt.Sprintf("replicaof 127.0.0.1 %d", p.first.Port))
-	require.NoError(t, err)
-	sentinel, err := stack.AddSentinel(t.Context(), fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 1", masterSet, p.first.Port),
-		"sentinel auth-pass "+masterSet+" "+password, "sentinel down-after-milliseconds "+masterSet+" 300")
-	require.NoError(t, err)
-	p.onFirst, p.onSecond, p.sentinel = client(t, p.first.URL()), client(t, p.second.URL()), client(t, sentinel.URL())
-	p.bundle = &bundle{t: t, url: sentinel.URL() + "?master_set=" + masterSet, redis: p.onFirst, primary: newPrimary()}
-	p.options = cache.Options{Prefix: "pair:", MaxStaleness: time.Minute}.Paced(fetchEvery, breakerPause)
-	p.options.Tune = func(o *rueidis.ClientOption) { o.Sentinel.Password = password }
-	p.begin()
-	p.becomes(func() bool {
-		replicas, err := p.sentinel.Do(t.Context(), p.sentinel.B().SentinelReplicas().Master(masterSet).Build()).ToArray()
-		return err == nil && len(replicas) == 1
-	})
-	return p
+	p := testdb.RedisPair(t)
+	return &pair{setupOn(t, p.URL, testdb.RedisAt(t, p.First.URL()), "pair:", p.Tune), p, testdb.RedisAt(t, p.Second.URL())}
 }
 
-func client(t *testing.T, url string) rueidis.Client {
-	t.Helper()
-	opt, err := rueidis.ParseURL(url)
-	require.NoError(t, err)
-	opt.ForceSingleClient = true
-	c, err := rueidis.NewClient(opt)
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
-}
-
-// detach ends the replication: what the first one is told from now on, the second
-// does not hear.
-func (p *pair) detach() {
+// replicate has a process cache a record that both servers hold, the second one
+// for ever.
+func (p *pair) replicate(by *process, text string) {
 	p.t.Helper()
-	require.NoError(p.t, p.onFirst.Do(p.t.Context(), p.onFirst.B().AclSetuser().Username("repl").Rule("off").Build()).Error())
-	require.NoError(p.t, p.onFirst.Do(p.t.Context(), p.onFirst.B().ClientKill().User("repl").Build()).Error())
-}
-
-// via lets processes that are opened from now on reach the first one through a
-// proxy.
-func (p *pair) via(proxy *faultproxy.Proxy) {
-	before := p.options.Tune
-	p.options.Tune = func(o *rueidis.ClientOption) {
-		before(o)
-		o.DialCtxFn = func(ctx context.Context, dst string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
-			if dst == p.first.Addr() {
-				dst = proxy.Addr()
-			}
-			return d.DialContext(ctx, "tcp", dst)
-		}
-	}
-}
-
-// replicated waits until the second one has the record, too.
-func (p *pair) replicated(key cache.Key, text string) {
-	p.t.Helper()
+	p.primary.secretly(key, text)
+	p.cached(by, key, text)
 	p.becomes(func() bool { return p.stored(key) == text })
 	p.becomes(func() bool {
-		raw, err := p.onSecond.Do(p.t.Context(), p.onSecond.B().Get().Key(p.drainer.cache.Name(kind, key)).Build()).ToString()
+		raw, err := p.onSecond.Do(p.t.Context(), p.onSecond.B().Get().Key(by.Name(kind, key)).Build()).ToString()
 		return err == nil && raw == p.raw(key)
 	})
+	p.Detach()
+}
+
+// through lets processes that are opened from now on reach the first server
+// through a proxy.
+func (p *pair) viaProxy() *faultproxy.Proxy {
+	p.t.Helper()
+	proxy, err := faultproxy.Start("tcp", p.First.Addr())
+	require.NoError(p.t, err)
+	p.t.Cleanup(proxy.Close)
+	p.options.Tune = func(o *rueidis.ClientOption) {
+		p.Tune(o)
+		o.DialCtxFn = func(ctx context.Context, address string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			if address == p.First.Addr() {
+				address = proxy.Addr()
+			}
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	return proxy
 }
 
 // Sentinel makes the replica master, which has not heard of the last write. The
@@ -108,22 +67,73 @@ func (p *pair) replicated(key cache.Key, text string) {
 func TestASwitchStartsClean(t *testing.T) {
 	t.Parallel()
 	p := setupPair(t)
-	other := p.process()
-	proxy, err := faultproxy.Start("tcp", p.first.Addr())
-	require.NoError(t, err)
-	t.Cleanup(proxy.Close)
-	p.via(proxy)
+	p.replicate(p.process(), "old")
+	proxy := p.viaProxy()
 	writer := p.process()
-	p.primary.secretly(key, "old")
-	p.cached(other, key, "old")
-	p.replicated(key, "old")
-	p.detach()
 	p.write(writer, key, "new")
 	require.Equal(t, "t", p.raw(key))
 
 	defer p.drainer.rest()()
 	closing := proxy.On(faultproxy.ToServer, "PING", faultproxy.StallBefore)
-	require.NoError(t, p.sentinel.Do(t.Context(), p.sentinel.B().SentinelFailover().Master(masterSet).Build()).Error())
+	p.FailOver()
 	<-closing
 	require.Equal(t, "new", p.get(writer, key))
+}
+
+// A replica gets heartbeats, too, but late: whoever is connected to one does not
+// trust them.
+func TestAReplicaProvesNothing(t *testing.T) {
+	t.Parallel()
+	p := setupPair(t)
+	master := p.process()
+	p.options.Tune = nil
+	replica := p.open(p.Second.URL())
+	beat := func() string {
+		text, err := p.onSecond.Do(t.Context(), p.onSecond.B().Get().Key(replica.HeartbeatName()).Build()).ToString()
+		require.NoError(t, err)
+		return text
+	}
+	for range 20 {
+		before := beat()
+		p.becomes(func() bool { return beat() != before })
+		require.False(t, replica.Fresh(time.Now()))
+	}
+	require.True(t, master.Fresh(time.Now()))
+	p.primary.secretly(key, "one")
+	require.True(t, p.loaded(replica, key))
+	require.True(t, p.loaded(replica, key))
+}
+
+// What a client's options say about replicas and connections is not for this one.
+func TestNoReplicaIsAsked(t *testing.T) {
+	t.Parallel()
+	p := setupPair(t)
+	p.options.Tune = func(o *rueidis.ClientOption) {
+		p.Tune(o)
+		o.SendToReplicas = func(cmd rueidis.Completed) bool { return cmd.IsReadOnly() }
+	}
+	writer := p.process()
+	p.replicate(writer, "old")
+	p.write(writer, key, "new")
+	for range 10 {
+		require.Equal(t, "new", p.get(writer, key))
+	}
+}
+
+// Pushes are in order with replies on one connection only, however a client is
+// tuned.
+func TestOneConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.options.Tune = func(o *rueidis.ClientOption) {
+		o.DisableAutoPipelining, o.BlockingPipeline, o.PipelineMultiplex, o.AlwaysRESP2 = true, 1, 2, true
+		o.DisableCache, o.ClientTrackingOptions = true, []string{"OPTIN"}
+	}
+	p := b.proxied()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	b.becomes(func() bool { return b.stored(key) == "one" })
+	b.write(p, key, "two")
+	b.cached(p, key, "two")
+	require.Equal(t, 1, b.proxy.Accepted())
 }

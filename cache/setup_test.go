@@ -46,25 +46,22 @@ func setup(t *testing.T) *bundle {
 	return setupOn(t, testdb.RedisURL(t), testdb.Redis(t), testdb.Prefix(t))
 }
 
-func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string) *bundle {
+func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string, tune ...func(*rueidis.ClientOption)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, url: url, redis: redis, primary: newPrimary()}
 	b.options = cache.Options{Prefix: prefix, MaxStaleness: time.Minute}.Paced(fetchEvery, breakerPause)
-	b.begin()
-	return b
-}
-
-// begin starts the drainer, and the proxy.
-func (b *bundle) begin() {
-	b.t.Helper()
+	if len(tune) > 0 {
+		b.options.Tune = tune[0]
+	}
 	b.source = cache.Source[string]{
 		Kind: kind, Load: b.primary.load, Size: 1000, Timeout: patience,
 		Encode: func(s *string) ([]byte, error) { return []byte(*s), nil },
 		Decode: func(b []byte) (*string, error) { s := string(b); return &s, nil },
 	}
-	b.proxy, b.through = faultproxy.Redis(b.t, b.url)
-	b.drainer = &drainer{cache: b.open(b.url).Cache, primary: b.primary}
-	b.drainer.start(b.t)
+	b.proxy, b.through = faultproxy.Redis(t, url)
+	b.drainer = &drainer{cache: b.open(url).Cache, primary: b.primary}
+	b.drainer.start(t)
+	return b
 }
 
 // process is one with a cache.
