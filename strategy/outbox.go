@@ -147,7 +147,7 @@ func (o *Outbox) report(failed bool) {
 var errMoved = errors.New("the connection to Redis was lost while it was told")
 
 // tellAll empties the outbox of what no other process is telling. A Redis that is
-// too slow for a batch gets half as many at its next try.
+// too slow for a batch gets half as many at its next try, and then slowly more.
 func (o *Outbox) tellAll(ctx context.Context) error {
 	for {
 		told, err := o.tellBatch(ctx)
@@ -158,7 +158,7 @@ func (o *Outbox) tellAll(ctx context.Context) error {
 		if told < o.batch {
 			return nil
 		}
-		o.batch = min(drainRows, 2*o.batch)
+		o.batch = min(drainRows, o.batch+1+o.batch/8)
 	}
 }
 
