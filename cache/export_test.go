@@ -11,8 +11,12 @@ import (
 // KeyOf gives one of many keys that are spread as hashes are.
 var KeyOf = keyOf
 
-// UnknownKeys is how many unknown keys a process remembers.
-const UnknownKeys = unknownKeys
+// UnknownKeys is how many unknown keys a process remembers, MaxLoads how many loads
+// run at once.
+const (
+	UnknownKeys = unknownKeys
+	MaxLoads    = maxLoads
+)
 
 // Paced sets how often a process looks at the heartbeat, and when an open breaker
 // tries again.

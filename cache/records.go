@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -19,7 +20,8 @@ const (
 	loadsPerSecond = 5_000
 )
 
-// ErrOverload means that a miss found no turn at the primary within its deadline.
+// ErrOverload means that a miss found no turn at the primary in time: within its
+// deadline, and a quarter of a second.
 var ErrOverload = errors.New("too many misses wait for the primary")
 
 // Source is where the records of a kind come from.
@@ -35,8 +37,9 @@ type Source[V any] struct {
 	Size int
 	// Timeout bounds a load, which several callers may share.
 	Timeout time.Duration
-	// Down tells whether an error of Load means that the primary is down. Then a
-	// record goes on for StaleIfError since the last proof of freshness; 0 is never.
+	// Down tells whether an error of Load means that the primary is down, or too slow.
+	// Then a record goes on for StaleIfError since the last proof of freshness; 0 is
+	// never.
 	Down         func(error) bool
 	StaleIfError time.Duration
 }
@@ -51,6 +54,7 @@ type Records[V any] struct {
 	unknown *Table[struct{}]
 	flights singleflight.Group
 	turns   *turns
+	down    atomic.Int64 // until when the primary counts as down, in nanoseconds since the cache's base
 	fills   chan filling[V]
 	meter   meter
 }
@@ -82,13 +86,10 @@ func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, erro
 			return v, nil
 		}
 	}
-	v, err := r.miss(ctx, key, now)
-	if err != nil && r.StaleIfError > 0 && r.cache != nil && r.cache.Age(now) <= r.StaleIfError && r.Down(err) {
-		if old := r.table.Get(key); old != nil {
-			return old, nil
-		}
+	if r.mayBeStale(key, now) {
+		return r.missOrStale(ctx, key, now)
 	}
-	return v, err
+	return r.miss(ctx, key, now)
 }
 
 // kept gives what the process itself knows of a key.
@@ -139,9 +140,11 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 			return v, nil // else it may be of a Redis that has lost writes
 		}
 	}
-	if err := r.turns.wait(ctx); err != nil {
+	end, err := r.turns.take(ctx)
+	if err != nil {
 		return nil, err
 	}
+	defer end()
 	v, err := r.Load(ctx, key)
 	switch {
 	case err != nil || !usable:

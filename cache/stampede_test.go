@@ -69,7 +69,7 @@ func TestStampedeWithoutCache(t *testing.T) {
 // unknown keys its bound, and clients nothing.
 func TestFloodOfUnknownKeys(t *testing.T) {
 	t.Parallel()
-	const flood, callers, clients, limit = 100_000, 64, 200, 1000
+	const flood, callers, clients, limit = 50_000, 64, 200, 1000
 	b := setup(t)
 	p := b.process()
 	for n := range clients {
@@ -98,7 +98,6 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 		})
 	}
 	running.Wait()
-	// The limiter is not exact among callers whose clocks were read out of order.
 	allowed := 1 + limit*(1+time.Since(start).Seconds()) // the burst, and what came since
 	loads := b.primary.reads.Load() - before
 	require.Zero(t, wrong.Load())
@@ -131,6 +130,66 @@ func TestOverloadWithinTheCallersDeadline(t *testing.T) {
 			require.ErrorIs(t, err, cache.ErrOverload)
 		}
 	}
+}
+
+// Callers who ask for more than the limit and leave: those keys are not looked up
+// for them later, while others wait.
+func TestNobodyIsLookedUpForWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	const flood, limit = 500, 10
+	b := setup(t)
+	p := b.process()
+	p.records.Limit(limit)
+	before := b.primary.reads.Load()
+	var running sync.WaitGroup
+	for n := range flood {
+		running.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			k := cache.KeyOf(10 + n)
+			_, _ = p.records.Get(ctx, &k, time.Now())
+		})
+	}
+	running.Wait()
+	b.primary.secretly(key, "one")
+	b.becomes(func() bool {
+		text, err := p.records.Get(t.Context(), &key, time.Now())
+		return err == nil && *text == "one"
+	})
+	require.Less(t, b.primary.reads.Load()-before, int64(flood/2))
+}
+
+// A primary that has stopped answering holds up a bounded number of loads; calls
+// beyond them hear of it.
+func TestLoadsAreBounded(t *testing.T) {
+	t.Parallel()
+	const more = 200
+	b := setup(t)
+	p := b.process()
+	silence := make(chan struct{})
+	b.primary.slowDown(silence)
+	before := b.primary.reads.Load()
+	var overload, answered, wrong atomic.Int64
+	var running sync.WaitGroup
+	for n := range cache.MaxLoads + more {
+		running.Go(func() {
+			k := cache.KeyOf(n)
+			switch _, err := p.records.Get(t.Context(), &k, time.Now()); {
+			case err == nil:
+				answered.Add(1)
+			case errors.Is(err, cache.ErrOverload):
+				overload.Add(1)
+			default:
+				wrong.Add(1)
+			}
+		})
+	}
+	b.becomes(func() bool { return overload.Load() == more })
+	require.EqualValues(t, cache.MaxLoads, b.primary.reads.Load()-before)
+	close(silence)
+	running.Wait()
+	require.EqualValues(t, cache.MaxLoads, answered.Load())
+	require.Zero(t, wrong.Load())
 }
 
 // A known stranger costs nothing more.
