@@ -11,12 +11,8 @@ import (
 // KeyOf gives one of many keys that are spread as hashes are.
 var KeyOf = keyOf
 
-// UnknownKeys is how many unknown keys a process remembers, MaxLoads how many loads
-// run at once.
-const (
-	UnknownKeys = unknownKeys
-	MaxLoads    = maxLoads
-)
+// UnknownKeys is how many unknown keys a process remembers.
+const UnknownKeys = unknownKeys
 
 // Paced sets how often a process looks at the heartbeat, and when an open breaker
 // tries again.
@@ -118,8 +114,11 @@ func (t *Table[V]) count() (n int) {
 
 // Limit bounds loads to n a second, with a burst of as many.
 func (r *Records[V]) Limit(n int) {
-	r.turns = newTurns(n)
+	r.turns = newTurns(n, r.Loads)
 }
+
+// Waiting counts the loads that wait for their turn, or run.
+func (r *Records[V]) Waiting() int { return len(r.turns.running) }
 
 // Filling stores a record in the table and gives what then fills Redis with it, as
 // the background does.

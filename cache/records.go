@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -18,10 +19,11 @@ const (
 	// loadsPerSecond bounds what misses ask of the primary in a process, with a
 	// burst of as many.
 	loadsPerSecond = 5_000
+	// DefaultLoads is how many of them run at once.
+	DefaultLoads = 128
 )
 
-// ErrOverload means that a miss found no turn at the primary in time: within its
-// deadline, and a quarter of a second.
+// ErrOverload means that a miss found no turn at the primary within its deadline.
 var ErrOverload = errors.New("too many misses wait for the primary")
 
 // Source is where the records of a kind come from.
@@ -35,6 +37,9 @@ type Source[V any] struct {
 	Decode func([]byte) (*V, error)
 	// Size is how many records a process keeps; 0 is DefaultRecords.
 	Size int
+	// Loads is how many loads run at once: as many as can without waiting for a
+	// connection; 0 is DefaultLoads.
+	Loads int
 	// Timeout bounds a load, which several callers may share.
 	Timeout time.Duration
 	// Down tells whether an error of Load means that the primary is down, or too slow.
@@ -62,12 +67,10 @@ type Records[V any] struct {
 // NewRecords adds a kind of records to a cache, which keeps one of each kind and may
 // be nil: each call then loads, but callers of one key still share.
 func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
-	if source.Size == 0 {
-		source.Size = DefaultRecords
-	}
+	source.Size, source.Loads = cmp.Or(source.Size, DefaultRecords), cmp.Or(source.Loads, DefaultLoads)
 	r := &Records[V]{
 		Source: source, cache: c, table: NewTable[V](source.Size), unknown: NewTable[struct{}](unknownKeys),
-		turns: newTurns(loadsPerSecond), fills: make(chan filling[V], maxFills),
+		turns: newTurns(loadsPerSecond, source.Loads), fills: make(chan filling[V], maxFills),
 	}
 	if c != nil {
 		c.mu.Lock()
@@ -100,34 +103,49 @@ func (r *Records[V]) kept(key *Key) (v *V, known bool) {
 	return nil, r.unknown.Get(key) != nil
 }
 
-// miss lets the callers of one key share one load. It goes on when its first
-// caller gives up, for the others' sake, and is not joined any more when what it
-// has read may be old: nobody may have told this process of a change since.
+// errLeft means that the caller who began a load left before it had its turn.
+var errLeft = errors.New("who began this load has left")
+
+// miss shares one load among the callers of a key, and begins it anew for those who
+// stay when its first caller leaves before it has its turn.
 func (r *Records[V]) miss(ctx context.Context, key *Key, now time.Time) (*V, error) {
+	for {
+		select {
+		case res := <-r.shared(ctx, key, now):
+			if !errors.Is(res.Err, errLeft) {
+				v, _ := res.Val.(*V)
+				return v, res.Err
+			}
+		case <-ctx.Done():
+		}
+		switch err := ctx.Err(); {
+		case errors.Is(err, context.DeadlineExceeded) && r.turns.exhausted():
+			return nil, ErrOverload
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// shared begins a load, or joins the one that is under way. Once it has its turn it
+// goes on without its first caller, for the others' sake. It is not joined any more
+// when what it has read may be old: nobody may have told this process of a change
+// since.
+func (r *Records[V]) shared(caller context.Context, key *Key, now time.Time) <-chan singleflight.Result {
 	name, k := string(key[:]), *key
-	loaded := r.flights.DoChan(name, func() (any, error) {
-		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Timeout)
+	return r.flights.DoChan(name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), r.Timeout)
 		defer cancel()
 		if r.cache != nil {
 			defer time.AfterFunc(r.cache.opts.MaxStaleness/2, func() { r.flights.Forget(name) }).Stop()
 		}
-		return r.fill(shared, &k, now)
+		return r.fill(ctx, caller, &k, now)
 	})
-	select {
-	case res := <-loaded:
-		v, _ := res.Val.(*V)
-		return v, res.Err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && r.turns.exhausted() {
-			return nil, ErrOverload
-		}
-		return nil, ctx.Err()
-	}
 }
 
 // fill asks Redis, then the primary. The tickets come before the look at the
 // freshness: a connection that is lost after that look voids them.
-func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, error) {
+func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) (*V, error) {
 	ticket, unknown := r.table.Begin(key), r.unknown.Begin(key)
 	usable := r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
 	vacant := false
@@ -140,7 +158,7 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 			return v, nil // else it may be of a Redis that has lost writes
 		}
 	}
-	end, err := r.turns.take(ctx)
+	end, err := r.turn(caller)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +175,21 @@ func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, err
 		r.fillLater(ticket, v)
 	}
 	return v, nil
+}
+
+// turn waits for the turn at the primary for as long as the caller does, and no
+// longer than a load may take.
+func (r *Records[V]) turn(caller context.Context) (end func(), err error) {
+	ctx, cancel := context.WithTimeout(caller, r.Timeout)
+	defer cancel()
+	end, ok := r.turns.take(ctx)
+	switch {
+	case ok:
+		return end, nil
+	case caller.Err() != nil:
+		return nil, errLeft
+	}
+	return nil, ErrOverload
 }
 
 // lookup gives the record that Redis holds, or tells that it holds none and may be

@@ -61,7 +61,7 @@ func setupFailover(t *testing.T) *failover {
 func (f *failover) records(server rueidis.Client, text string) (n int) {
 	f.Helper()
 	for _, key := range f.keys {
-		held, _ := server.Do(f.Context(), server.B().Get().Key(f.options.Prefix + "apikey:" + hex.EncodeToString(key[:])).Build()).ToString()
+		held, _ := server.Do(f.Context(), server.B().Get().Key(f.options.Prefix+"apikey:"+hex.EncodeToString(key[:])).Build()).ToString()
 		if strings.HasPrefix(held, "v") && strings.HasSuffix(held, " "+text) {
 			n++
 		}
