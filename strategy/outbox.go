@@ -9,7 +9,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
@@ -20,18 +19,11 @@ const (
 	channel = "relaystore_cache"
 	// drainEvery is the net below the notifications, and the pace of heartbeats.
 	drainEvery = 500 * time.Millisecond
-	// beatEvery keeps the processes together from writing more heartbeats than one.
-	beatEvery = 400 * time.Millisecond
 	// gather lets changes that come together be told together: a drain costs a
 	// commit, and what the library wrote itself has been told already.
 	gather = 10 * time.Millisecond
 	// drainRows bounds what one transaction takes, and tells Redis in one deadline.
 	drainRows = 64
-	// outboxKeeps is how long a change waits for a Redis; dropping it then begins a
-	// new epoch.
-	outboxKeeps = time.Hour
-	trimEvery   = 10 * time.Minute
-	trimRows    = 10_000
 )
 
 // Outbox brings committed changes to Redis: it drains the outbox's table whenever
@@ -200,85 +192,4 @@ func (o *Outbox) tell(ctx context.Context, rows []db.CacheOutboxTakeRow) error {
 		}
 	}
 	return nil
-}
-
-// beat writes a heartbeat, unless another process does or has just done so.
-// Changes that wait, those that another process is telling included, hold it back.
-func (o *Outbox) beat(ctx context.Context) error {
-	err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		last, err := o.queries.CacheHeartbeatLock(ctx, tx)
-		if err != nil {
-			return err
-		}
-		state, err := o.queries.CacheOutboxState(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if since := state.Now.UnixMicro() - last.Beat; 0 <= since && since < beatEvery.Microseconds() {
-			return nil
-		}
-		held, server, err := o.Cache.ReadHeartbeat(ctx)
-		if err != nil {
-			return err
-		}
-		h, due := successor(last, state, held, server)
-		if !due {
-			return nil
-		}
-		if err := o.Cache.ReplaceHeartbeat(ctx, held, h); err != nil {
-			return err
-		}
-		return o.queries.CacheHeartbeatSet(ctx, tx, db.CacheHeartbeatSetParams{Beat: h.Beat, Epoch: h.Epoch, Server: server})
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	return err
-}
-
-// successor gives the heartbeat that follows the last one, and whether it is due. A
-// new epoch is always, whatever waits: where Redis has lost writes, where it is
-// another server, and where the database's clock was set back, which would else
-// hold the heartbeats up until it has caught up.
-func successor(last db.CacheHeartbeatLockRow, state db.CacheOutboxStateRow, held cache.Heartbeat, server string) (h cache.Heartbeat, due bool) {
-	now := state.Now.UnixMicro()
-	h = cache.Heartbeat{Epoch: last.Epoch, Beat: state.Oldest.UnixMicro(), Lag: state.Now.Sub(state.Oldest)}
-	if held.Beat != last.Beat || held.Epoch != last.Epoch || server != last.Server || now < last.Beat {
-		h.Epoch = max(now, last.Epoch+1)
-		return h, true
-	}
-	return h, h.Beat >= last.Beat+beatEvery.Microseconds()
-}
-
-// trim keeps the outbox small where no process has a Redis.
-func (o *Outbox) trim(ctx context.Context) {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			_ = o.Trim(ctx) // what stays, the next one takes
-		}
-	}
-}
-
-// Trim drops changes that have waited for more than an hour. Redis does not hear of
-// them; it gets a new epoch instead.
-func (o *Outbox) Trim(ctx context.Context) error {
-	keeps := pgtype.Interval{Microseconds: outboxKeeps.Microseconds(), Valid: true}
-	for {
-		var dropped int64
-		err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-			dropped, err = o.queries.CacheOutboxTrim(ctx, tx, db.CacheOutboxTrimParams{Keeps: keeps, RowLimit: trimRows})
-			if err != nil || dropped == 0 {
-				return err
-			}
-			return o.queries.CacheHeartbeatVoid(ctx, tx)
-		})
-		if err != nil || dropped < trimRows {
-			return err
-		}
-	}
 }
