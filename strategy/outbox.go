@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -40,7 +41,8 @@ type Outbox struct {
 	Logger *slog.Logger
 
 	queries db.Queries
-	batch   int // rows that the drainer takes next
+	every   time.Duration // drainEvery, but in tests
+	batch   int           // rows that the drainer takes next
 	woken   chan struct{}
 	stop    context.CancelFunc
 	work    sync.WaitGroup
@@ -50,6 +52,7 @@ type Outbox struct {
 func (o *Outbox) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	o.woken, o.stop, o.batch = make(chan struct{}, 1), stop, drainRows
+	o.every = cmp.Or(o.every, drainEvery)
 	o.work.Go(func() { o.trim(ctx) })
 	if o.Cache == nil {
 		return
@@ -107,7 +110,7 @@ func (o *Outbox) wake() {
 }
 
 func (o *Outbox) drain(ctx context.Context) {
-	tick := time.NewTicker(drainEvery)
+	tick := time.NewTicker(o.every)
 	defer tick.Stop()
 	failed := false
 	for ctx.Err() == nil {
