@@ -53,7 +53,6 @@ type Cache struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	fresh   freshness
 	fences  fences
-	epoch   atomic.Int64
 
 	mu    sync.RWMutex
 	kinds map[string]invalidator
@@ -94,20 +93,13 @@ func (c *Cache) clientOption() (rueidis.ClientOption, error) {
 	if err != nil {
 		return opt, errors.New("the Redis URL cannot be parsed") // the cause may hold the password
 	}
-	opt.Dialer.Timeout = dialTimeout
+	opt.Dialer.Timeout, opt.Sentinel.Dialer.Timeout = dialTimeout, dialTimeout
 	opt.ConnWriteTimeout = dialTimeout
 	opt.DisableRetry = true // a retry would wait for the deadline; the primary is faster
 	if c.opts.Tune != nil {
 		c.opts.Tune(&opt)
 	}
-	// One connection, so that pushes and replies have one order. What is pushed is
-	// a name of its own beside each record's: fills and expiries of records must
-	// not void tickets, and NOLOOP does not hold for what a script writes.
-	opt.DisableCache = false
-	opt.ForceSingleClient = opt.Sentinel.MasterSet == "" // one heartbeat cannot speak for a cluster's shards
-	opt.PipelineMultiplex = -1
-	opt.ClientTrackingOptions = []string{"BCAST", "PREFIX", c.opts.Prefix + pushMark, "NOLOOP"}
-	opt.OnInvalidations = c.onInvalidations
+	c.track(&opt)
 	return opt, nil
 }
 

@@ -40,11 +40,26 @@ func (c *Cache) Push(name string) {
 	c.invalidateName(name)
 }
 
+// Intercept lets something happen each time before the process forgets a key.
+func (c *Cache) Intercept(kind string, before func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kinds[kind] = &interceptor{invalidator: c.kinds[kind], before: before}
+}
+
+type interceptor struct {
+	invalidator
+
+	before func()
+}
+
+func (i *interceptor) invalidate(key *Key) {
+	i.before()
+	i.invalidator.invalidate(key)
+}
+
 // Since is the moment up to which the process has missed no change.
 func (c *Cache) Since() time.Time { return c.fresh.base.Add(time.Duration(c.fresh.mono.Load())) }
-
-// Epoch is the last one that the process saw.
-func (c *Cache) Epoch() int64 { return c.epoch.Load() }
 
 // Fenced tells whether the process keeps a key out of its cache.
 func (c *Cache) Fenced(key Key) bool { return c.fences.up(&key) }
@@ -99,14 +114,16 @@ func (t *Table[V]) count() (n int) {
 
 // Limit bounds loads to n a second, with a burst of as many.
 func (r *Records[V]) Limit(n int) {
-	r.turns = newTurns(n)
+	r.turns = newTurns(n, r.Loads)
 }
 
-// FillAfter stores a record in the table, lets something happen, and then fills
-// Redis with it, as the background does.
-func (r *Records[V]) FillAfter(ctx context.Context, key Key, v *V, meanwhile func()) error {
+// Waiting counts the loads that wait for their turn, or run.
+func (r *Records[V]) Waiting() int { return len(r.turns.running) }
+
+// Filling stores a record in the table and gives what then fills Redis with it, as
+// the background does.
+func (r *Records[V]) Filling(key Key, v V) (fill func(context.Context) error) {
 	ticket := r.table.Begin(&key)
-	ticket.Store(*v)
-	meanwhile()
-	return r.fillBatch(ctx, []filling[V]{{ticket, v}})
+	ticket.Store(v)
+	return func(ctx context.Context) error { return r.fillBatch(ctx, []filling[V]{{ticket, &v}}) }
 }

@@ -116,26 +116,26 @@ func (t *Table[V]) Begin(key *Key) Ticket[V] {
 	return Ticket[V]{t, b, *key, b.moves}
 }
 
-// Holds tells whether no invalidation has come since Begin.
+// Holds tells whether no invalidation and no flush has come since Begin.
 func (k Ticket[V]) Holds() bool {
-	if live := *k.table.live.Load(); bucketOf(live, &k.key) != k.bucket {
-		return false // flushed
-	}
 	k.bucket.mu.Lock()
 	defer k.bucket.mu.Unlock()
-	return k.bucket.moves == k.moves
+	return k.holds()
+}
+
+func (k Ticket[V]) holds() bool {
+	return k.bucket.moves == k.moves && bucketOf(*k.table.live.Load(), &k.key) == k.bucket
 }
 
 // Store keeps a copy of the record, which nobody else may have yet, unless an
-// invalidation came since Begin. It tells which.
+// invalidation or a flush came since Begin. It tells which.
 func (k Ticket[V]) Store(value V) bool {
-	b := k.bucket
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.moves != k.moves {
+	k.bucket.mu.Lock()
+	defer k.bucket.mu.Unlock()
+	if !k.holds() {
 		return false
 	}
-	b.slots[k.place()].Store(&item[V]{key: k.key, value: value})
+	k.bucket.slots[k.place()].Store(&item[V]{key: k.key, value: value})
 	return true
 }
 

@@ -72,8 +72,15 @@ func Prefix(t testing.TB) string {
 // Redis gives a client of the tests' Redis, closed after the test.
 func Redis(t testing.TB) rueidis.Client {
 	t.Helper()
-	opt, err := rueidis.ParseURL(RedisURL(t))
+	return RedisAt(t, RedisURL(t))
+}
+
+// RedisAt gives a client of the one server at url, closed after the test.
+func RedisAt(t testing.TB, url string) rueidis.Client {
+	t.Helper()
+	opt, err := rueidis.ParseURL(url)
 	require.NoError(t, err)
+	opt.ForceSingleClient = true
 	client, err := rueidis.NewClient(opt)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
