@@ -27,6 +27,11 @@ var filled = map[int64]string{
 		INSERT INTO usage_rollups VALUES ('0190b8a0-0000-7000-8000-000000000001', '00000000-0000-0000-0000-000000000000',
 			'2025-09-16T08:15Z', 1, 1, 2, 3, 4, 5, 14, 0.000000000001, 'm')`,
 	4: `INSERT INTO cache_outbox (kind, key) VALUES ('apikey', sha256('a')); UPDATE cache_heartbeat SET beat = 1, epoch = 1, server = 's'`,
+	// The trigger would leave rows in a table that this version does not take away.
+	5: `ALTER TABLE sessions DISABLE TRIGGER USER;
+		INSERT INTO sessions VALUES (gen_random_uuid(), sha256('s'), 'u', 'admin', '{"n": 1.50, "n": 2}', '::1', 'agent', now(), now()),
+			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
+		ALTER TABLE sessions ENABLE TRIGGER USER`,
 }
 
 // Up and down by one, over rows of every older version and of its own.
