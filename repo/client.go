@@ -11,6 +11,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -22,6 +23,8 @@ type Client struct {
 	APIKeys *apikeys.Repo
 	// Usage keeps usage and cost.
 	Usage *usage.Repo
+	// Sessions keeps users' sessions.
+	Sessions *sessions.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -52,6 +55,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
+	})
+	c.Sessions = sessions.New(sessions.Config{
+		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
+		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
