@@ -57,10 +57,9 @@ func (q *Queries) SessionDeleteByHash(ctx context.Context, db DBTX, tokenHash []
 }
 
 const sessionDeleteByUser = `-- name: SessionDeleteByUser :many
-WITH chosen AS MATERIALIZED (
-    SELECT c.id FROM sessions c WHERE c.user_id = $1 ORDER BY c.id LIMIT $2 FOR UPDATE)
-DELETE FROM sessions s USING chosen WHERE s.id = chosen.id
-RETURNING s.token_hash
+DELETE FROM sessions WHERE id = ANY (ARRAY(
+    SELECT c.id FROM sessions c WHERE c.user_id = $1 ORDER BY c.id LIMIT $2 FOR UPDATE))
+RETURNING token_hash
 `
 
 type SessionDeleteByUserParams struct {
@@ -70,12 +69,12 @@ type SessionDeleteByUserParams struct {
 
 // Deletes some of a user's sessions, by sessions_user_id, and returns the hashes to
 // evict. It waits for whoever changes one; the order keeps two of it from a
-// deadlock. At most row_limit rows.
+// deadlock. An array, since a plan that is kept would join with the whole table. At
+// most row_limit rows.
 //
-//	WITH chosen AS MATERIALIZED (
-//	    SELECT c.id FROM sessions c WHERE c.user_id = $1 ORDER BY c.id LIMIT $2 FOR UPDATE)
-//	DELETE FROM sessions s USING chosen WHERE s.id = chosen.id
-//	RETURNING s.token_hash
+//	DELETE FROM sessions WHERE id = ANY (ARRAY(
+//	    SELECT c.id FROM sessions c WHERE c.user_id = $1 ORDER BY c.id LIMIT $2 FOR UPDATE))
+//	RETURNING token_hash
 func (q *Queries) SessionDeleteByUser(ctx context.Context, db DBTX, arg SessionDeleteByUserParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, sessionDeleteByUser, arg.UserID, arg.RowLimit)
 	if err != nil {
@@ -97,10 +96,11 @@ func (q *Queries) SessionDeleteByUser(ctx context.Context, db DBTX, arg SessionD
 }
 
 const sessionDeleteExpired = `-- name: SessionDeleteExpired :one
-WITH chosen AS MATERIALIZED (
-    SELECT c.id FROM sessions c WHERE c.expires_at >= $1 AND c.expires_at <= $2
-    ORDER BY c.expires_at LIMIT $3 FOR UPDATE SKIP LOCKED),
-gone AS (DELETE FROM sessions s USING chosen WHERE s.id = chosen.id RETURNING s.expires_at)
+WITH gone AS (
+    DELETE FROM sessions WHERE id = ANY (ARRAY(
+        SELECT c.id FROM sessions c WHERE c.expires_at >= $1 AND c.expires_at <= $2
+        ORDER BY c.expires_at LIMIT $3 FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at)
 SELECT count(*) AS deleted, coalesce(max(gone.expires_at), $1)::timestamptz AS reached FROM gone
 `
 
@@ -120,10 +120,11 @@ type SessionDeleteExpiredRow struct {
 // are dead but still seen by somebody's old snapshot. Any number may run at once: by
 // sessions_expires_at, without waiting. One row, at most row_limit deleted.
 //
-//	WITH chosen AS MATERIALIZED (
-//	    SELECT c.id FROM sessions c WHERE c.expires_at >= $1 AND c.expires_at <= $2
-//	    ORDER BY c.expires_at LIMIT $3 FOR UPDATE SKIP LOCKED),
-//	gone AS (DELETE FROM sessions s USING chosen WHERE s.id = chosen.id RETURNING s.expires_at)
+//	WITH gone AS (
+//	    DELETE FROM sessions WHERE id = ANY (ARRAY(
+//	        SELECT c.id FROM sessions c WHERE c.expires_at >= $1 AND c.expires_at <= $2
+//	        ORDER BY c.expires_at LIMIT $3 FOR UPDATE SKIP LOCKED))
+//	    RETURNING expires_at)
 //	SELECT count(*) AS deleted, coalesce(max(gone.expires_at), $1)::timestamptz AS reached FROM gone
 func (q *Queries) SessionDeleteExpired(ctx context.Context, db DBTX, arg SessionDeleteExpiredParams) (SessionDeleteExpiredRow, error) {
 	row := db.QueryRow(ctx, sessionDeleteExpired, arg.Since, arg.Now, arg.RowLimit)

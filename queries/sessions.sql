@@ -27,21 +27,22 @@ DELETE FROM sessions WHERE id = @id RETURNING token_hash;
 -- name: SessionDeleteByUser :many
 -- Deletes some of a user's sessions, by sessions_user_id, and returns the hashes to
 -- evict. It waits for whoever changes one; the order keeps two of it from a
--- deadlock. At most row_limit rows.
-WITH chosen AS MATERIALIZED (
-    SELECT c.id FROM sessions c WHERE c.user_id = @user_id ORDER BY c.id LIMIT @row_limit FOR UPDATE)
-DELETE FROM sessions s USING chosen WHERE s.id = chosen.id
-RETURNING s.token_hash;
+-- deadlock. An array, since a plan that is kept would join with the whole table. At
+-- most row_limit rows.
+DELETE FROM sessions WHERE id = ANY (ARRAY(
+    SELECT c.id FROM sessions c WHERE c.user_id = @user_id ORDER BY c.id LIMIT @row_limit FOR UPDATE))
+RETURNING token_hash;
 
 -- name: SessionDeleteExpired :one
 -- Deletes some sessions that ended between since and now, oldest first, and tells
 -- how many and how far it came; the next call begins there, past index entries that
 -- are dead but still seen by somebody's old snapshot. Any number may run at once: by
 -- sessions_expires_at, without waiting. One row, at most row_limit deleted.
-WITH chosen AS MATERIALIZED (
-    SELECT c.id FROM sessions c WHERE c.expires_at >= @since AND c.expires_at <= @now
-    ORDER BY c.expires_at LIMIT @row_limit FOR UPDATE SKIP LOCKED),
-gone AS (DELETE FROM sessions s USING chosen WHERE s.id = chosen.id RETURNING s.expires_at)
+WITH gone AS (
+    DELETE FROM sessions WHERE id = ANY (ARRAY(
+        SELECT c.id FROM sessions c WHERE c.expires_at >= @since AND c.expires_at <= @now
+        ORDER BY c.expires_at LIMIT @row_limit FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at)
 SELECT count(*) AS deleted, coalesce(max(gone.expires_at), @since)::timestamptz AS reached FROM gone;
 
 -- name: SessionCountExpired :one

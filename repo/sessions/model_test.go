@@ -38,15 +38,12 @@ func TestSessionsEqualModel(t *testing.T) {
 		m.clock.move(start.Sub(m.clock.now()))
 		b.exec("DELETE FROM sessions")
 		m.sessions = nil
+		m.settle(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"create": m.create, "update": m.update, "delete": m.delete, "validate": m.validate, "validate again": m.validate,
-			"time passes": m.pass, "clean up": m.cleanUp, "revoke user": m.revokeUser, "list": m.list,
+			"time passes": m.pass, "clean up": m.cleanUp, "revoke user": m.revokeUser, "list": m.list, "settle": m.settle,
 		})
-		for _, s := range m.sessions {
-			for _, p := range m.processes {
-				m.check(rt, p, s)
-			}
-		}
+		m.settle(rt)
 	})
 	reads := m.processes[0].reads.Load() + m.processes[1].reads.Load()
 	t.Log(checks, "checks,", m.answers, "answers,", reads, "from PostgreSQL")
@@ -95,7 +92,7 @@ func (m *model) any(rt *rapid.T) *session {
 }
 
 func ttl(rt *rapid.T) time.Duration {
-	return time.Duration(rapid.IntRange(1, 20).Draw(rt, "ttl")) * time.Second
+	return time.Duration(rapid.IntRange(1, 60).Draw(rt, "ttl")) * time.Second
 }
 
 func data(rt *rapid.T) string {
@@ -175,6 +172,18 @@ func (m *model) revokeUser(rt *rapid.T) {
 	r, err := p.RevokeUserSessions(m.b.ctx(), "bob").Get()
 	require.NoError(rt, err)
 	require.Equal(rt, want, r.RevokedSessions)
+}
+
+// settle waits until everybody has heard of everything, and caches it.
+func (m *model) settle(rt *rapid.T) {
+	m.b.becomes(func() bool { return m.b.number("SELECT count(*) FROM cache_outbox") == 0 })
+	for range 3 {
+		for _, s := range m.sessions {
+			for _, p := range m.processes {
+				m.check(rt, p, s)
+			}
+		}
+	}
 }
 
 func (m *model) list(rt *rapid.T) {
