@@ -219,7 +219,7 @@ func (m *model) check(rt *rapid.T, p *process, s *session) {
 		if same(got, s.state) {
 			return
 		}
-		require.True(rt, s.writer != p, "the writer has %+v, and the map has %+v", got, s.state)
+		require.NotSame(rt, s.writer, p, "the writer has %+v, and the map has %+v", got, s.state)
 		require.True(rt, slices.ContainsFunc(s.past, func(old state) bool { return same(got, old) }), "%+v was never right: %+v", got, s)
 		require.False(rt, got.gone, "an old session came back after it was gone, or before it was there")
 		require.True(rt, time.Now().Before(late), "%+v, and the map has %+v", got, s.state)

@@ -53,16 +53,16 @@ func TestTokensAreNowhereStored(t *testing.T) {
 
 func (b *bundle) everythingInRedis() string {
 	b.Helper()
-	redis, all := b.redis, ""
+	redis, all := b.redis, []string{}
 	for cursor := uint64(0); ; {
 		page, err := redis.Do(b.ctx(), redis.B().Scan().Cursor(cursor).Match(b.cfg.KeyPrefix+"*").Count(1000).Build()).AsScanEntry()
 		require.NoError(b, err)
 		for _, name := range page.Elements {
 			value, _ := redis.Do(b.ctx(), redis.B().Get().Key(name).Build()).ToString()
-			all += name + " " + value + "\n"
+			all = append(all, name, value)
 		}
 		if cursor = page.Cursor; cursor == 0 {
-			return all
+			return strings.Join(all, "\n")
 		}
 	}
 }
