@@ -179,6 +179,7 @@ func TestCallersOfAnEndedSessionShare(t *testing.T) {
 	now.move(time.Minute)
 	tx, err := b.pool.Begin(b.ctx())
 	require.NoError(t, err)
+	defer tx.Rollback(b.ctx()) //nolint:errcheck // done before, unless the test has failed
 	_, err = tx.Exec(b.ctx(), "LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	var callers, started sync.WaitGroup

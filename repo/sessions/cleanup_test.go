@@ -106,6 +106,7 @@ func TestCleanupLeavesWhatIsBeingChanged(t *testing.T) {
 	b.populate(10, "u", time.Hour)
 	tx, err := b.pool.Begin(b.ctx())
 	require.NoError(t, err)
+	defer tx.Rollback(b.ctx()) //nolint:errcheck // committed before, unless the test has failed
 	_, err = tx.Exec(b.ctx(), "UPDATE sessions SET expires_at = now() + interval '1 hour' WHERE id = (SELECT min(id::text)::uuid FROM sessions)")
 	require.NoError(t, err)
 	c, err := b.CleanupExpiredSessions(b.ctx()).Get()

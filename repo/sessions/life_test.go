@@ -13,7 +13,7 @@ import (
 )
 
 func TestLife(t *testing.T) {
-	for name, change := range map[string]func(*repo.Config){"cached": func(*repo.Config) {}, "uncached": uncached} {
+	for name, change := range map[string]func(*repo.Config){"cached": func(*repo.Config) {}, "uncached": uncached, "pooled": pooled} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, change)
 			c := b.created(sessions.Data{

@@ -92,6 +92,7 @@ func TestRevocationsAtOnce(t *testing.T) {
 	b.populate(many, "u", -time.Hour)
 	tx, err := b.pool.Begin(b.ctx())
 	require.NoError(t, err)
+	defer tx.Rollback(b.ctx()) //nolint:errcheck // committed before, unless the test has failed
 	_, err = tx.Exec(b.ctx(), "UPDATE sessions SET session_data = '{}' WHERE id = (SELECT max(id::text)::uuid FROM sessions)")
 	require.NoError(t, err)
 	counts, errs := [2]int{}, [2]error{}

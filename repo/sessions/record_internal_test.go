@@ -59,9 +59,11 @@ func TestLaterCallersDoNotShareAnOlderLookUp(t *testing.T) {
 	}()
 	<-holding
 	require.NoError(t, r.UpdateSession(t.Context(), c.SessionToken, Patch{SessionData: json.RawMessage(`{"v":2}`)}).Err())
-	v, err := r.ValidateSession(t.Context(), c.SessionToken).Get()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a shared look-up would hold it for ever
+	defer cancel()
+	v, err := r.ValidateSession(ctx, c.SessionToken).Get()
+	close(hold)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"v":2}`, string(v.SessionData))
-	close(hold)
 	require.JSONEq(t, `{"v":1}`, <-first, "it had begun before")
 }

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,6 +68,18 @@ func setup(t *testing.T, change ...func(*repo.Config)) *bundle {
 
 func uncached(c *repo.Config) { c.RedisURL, c.RequireRedis = "", false }
 
+// pooled prepares no statements, as behind a pooler: parameters go as text.
+func pooled(c *repo.Config) {
+	u, err := url.Parse(c.DatabaseURL)
+	if err != nil {
+		panic(err)
+	}
+	q := u.Query()
+	q.Set("default_query_exec_mode", "exec")
+	u.RawQuery = q.Encode()
+	c.DatabaseURL = u.String()
+}
+
 // open opens one more process.
 func (b *bundle) open(cfg repo.Config) *process {
 	b.Helper()
@@ -115,9 +128,11 @@ func (b *bundle) unknown(p *process, token string) bool {
 	return err != nil
 }
 
-// warm validates until a process answers from its own table.
+// warm validates until a process answers from its own table, and nothing that would
+// evict it there is on its way.
 func (b *bundle) warm(p *process, token string) {
 	b.Helper()
+	b.told()
 	b.becomes(func() bool {
 		before := p.reads.Load()
 		_, _ = p.ValidateSession(b.ctx(), token).Get()
@@ -129,7 +144,7 @@ func (b *bundle) warm(p *process, token string) {
 // nothing is in the session's place there.
 func (b *bundle) fillRedis(token string) *process {
 	b.Helper()
-	b.becomes(func() bool { return b.number("SELECT count(*) FROM cache_outbox") == 0 })
+	b.told()
 	require.NoError(b, b.redis.Do(b.ctx(), b.redis.B().Del().Key(b.redisKey(token)).Build()).Error()) // a tombstone
 	p := b.open(b.cfg)
 	b.becomes(func() bool {
@@ -137,6 +152,12 @@ func (b *bundle) fillRedis(token string) *process {
 		return strings.HasPrefix(b.stored(token), "v")
 	})
 	return p
+}
+
+// told waits until Redis has been told of every change.
+func (b *bundle) told() {
+	b.Helper()
+	b.becomes(func() bool { return b.number("SELECT count(*) FROM cache_outbox") == 0 })
 }
 
 // inFlight tells whether Redis still has a tombstone or a lease for a session.
