@@ -12,6 +12,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -25,6 +26,8 @@ type Client struct {
 	APIKeys *apikeys.Repo
 	// Usage keeps usage and cost.
 	Usage *usage.Repo
+	// Sessions keeps users' sessions.
+	Sessions *sessions.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -62,6 +65,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	})
 	c.Accounts = accounts.New(accounts.Config{
 		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+	})
+	c.Sessions = sessions.New(sessions.Config{
+		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
+		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()

@@ -29,6 +29,8 @@ const (
 const (
 	maxConnsLimit  = 10_000
 	maxCachedKeys  = 100_000_000
+	minSessionData = 2 // {}
+	maxSessionData = 1 << 20
 	maxChecks      = 1_000
 	minChecks      = 0.001
 	minStaleness   = 2 * time.Second // a proof of freshness is up to a second old when it comes
@@ -73,6 +75,13 @@ type Config struct {
 	// CachedKeys is how many API keys a process keeps before it evicts, at about
 	// 1 KiB each; it may keep up to four times as many. Env RELAYSTORE_CACHED_KEYS.
 	CachedKeys int
+	// CachedSessions is how many sessions a process keeps before it evicts, at about
+	// 0.5 KiB and their data each (at most 4 KiB of it); it may keep up to four times
+	// as many. Env RELAYSTORE_CACHED_SESSIONS.
+	CachedSessions int
+	// MaxSessionData is how many bytes a session's data may have. Env
+	// RELAYSTORE_MAX_SESSION_DATA.
+	MaxSessionData int
 	// ConsistencyChecks is how many cached answers a second a process compares
 	// with PostgreSQL; 0 is one, a negative number none. Env
 	// RELAYSTORE_CONSISTENCY_CHECKS.
@@ -129,6 +138,7 @@ func (c Config) checkSources() error {
 	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
 	bad(c.RedisURL == "" && c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
 	bad(c.RedisURL == "" && c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
+	bad(c.RedisURL == "" && c.CachedSessions != 0, "RELAYSTORE_CACHED_SESSIONS", "means nothing without REDIS_URL")
 	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
 	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
 	if c.Keyset != nil {
@@ -160,6 +170,12 @@ func (c Config) checkBounds() error {
 	}
 	if c.CachedKeys < 0 || c.CachedKeys > maxCachedKeys {
 		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_KEYS", "must lie between 1 and %d", maxCachedKeys))
+	}
+	if c.CachedSessions < 0 || c.CachedSessions > maxCachedKeys {
+		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_SESSIONS", "must lie between 1 and %d", maxCachedKeys))
+	}
+	if n := c.MaxSessionData; n != 0 && (n < minSessionData || n > maxSessionData) {
+		errs = append(errs, result.Invalid("RELAYSTORE_MAX_SESSION_DATA", "must lie between %d and %d", minSessionData, maxSessionData))
 	}
 	for _, d := range []struct {
 		name      string

@@ -32,8 +32,8 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			[]string{"DATABASE_URL", "RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT"},
 		},
 		"no Redis": {
-			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}},
-			[]string{"RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_MAX_STALENESS", "REDIS_URL"},
+			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}, CachedSessions: 5},
+			[]string{"RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_MAX_STALENESS", "REDIS_URL", "RELAYSTORE_CACHED_SESSIONS"},
 		},
 		"unreadable": {
 			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2"},
@@ -46,11 +46,11 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
-				RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
+				CachedSessions: -1, MaxSessionData: 1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
 			},
 			[]string{
 				"RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_MAX_STALENESS",
-				"RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
+				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
 			},
 		},
 	} {
@@ -70,7 +70,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"DATABASE_URL": "postgres://x/db", "REDIS_URL": "redis://x", "RELAYSTORE_DIRECT_URL": "postgres://y/db",
 		"RELAYSTORE_KEY_PREFIX": "p:", "RELAYSTORE_MAX_CONNS": "7", "RELAYSTORE_REQUIRE_REDIS": "true",
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
-		"RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
+		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 	} {
 		t.Setenv(name, value)
 	}
@@ -79,7 +79,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, repo.Config{
 		DatabaseURL: "postgres://x/db", RedisURL: "redis://x", DirectURL: "postgres://y/db", KeyPrefix: "p:", MaxConns: 7,
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
-		RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
+		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 	}, got)
 	require.Equal(t, "postgres://y/db", got.MigrateURL())
 

@@ -32,6 +32,8 @@ func ConfigFromEnv() (Config, error) {
 		MaxStaleness:        duration("RELAYSTORE_MAX_STALENESS"),
 		StaleIfError:        duration("RELAYSTORE_STALE_IF_ERROR"),
 		CachedKeys:          parsed("RELAYSTORE_CACHED_KEYS", &errs, "a whole number", strconv.Atoi),
+		CachedSessions:      parsed("RELAYSTORE_CACHED_SESSIONS", &errs, "a whole number", strconv.Atoi),
+		MaxSessionData:      parsed("RELAYSTORE_MAX_SESSION_DATA", &errs, "a whole number of bytes", strconv.Atoi),
 		ConsistencyChecks:   parsed("RELAYSTORE_CONSISTENCY_CHECKS", &errs, "a number", number),
 		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),

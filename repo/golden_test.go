@@ -21,7 +21,8 @@ import (
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed.
+// <time> and <hash> stand for what cannot be fixed, and <token n> in arguments for
+// the nth session token that the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
 	Cases []goldenCall `json:"cases"`
@@ -45,12 +46,15 @@ func TestGolden(t *testing.T) {
 			t.Parallel()
 			golden := readGolden(t, file)
 			c := openGolden(t)
+			var tokens goldenTokens
 			for _, call := range golden.Setup {
-				require.Contains(t, string(call.make(t, c)), `"success":true`)
+				out := tokens.in(call).make(t, c)
+				require.Contains(t, string(out), `"success":true`)
+				tokens.add(out)
 			}
 			for _, call := range golden.Cases {
 				require.Equal(t, method, call.Call)
-				requireGolden(t, call.Name, call.Output, call.make(t, c))
+				requireGolden(t, call.Name, call.Output, tokens.in(call).make(t, c))
 			}
 		})
 	}
@@ -112,6 +116,8 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.GetUsageStats(ctx, arg[usage.StatsQuery](t, g, 0))
 	case "cleanupOldStats":
 		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
+	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":
+		answer = g.session(t, c.Sessions)
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}

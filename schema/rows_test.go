@@ -34,6 +34,11 @@ var filled = map[int64]string{
 			('0190b8a0-0000-7000-8000-000000000012', 'droid', 'b', now(), now(), '{}', '', '', 0, NULL, '{}', now());
 		INSERT INTO account_refreshes VALUES ('0190b8a0-0000-7000-8000-000000000011', gen_random_uuid(), now(), now(), 1, NULL);
 		ALTER TABLE accounts ENABLE TRIGGER USER`,
+	// The trigger would leave rows in a table that this version does not take away.
+	7: `ALTER TABLE sessions DISABLE TRIGGER USER;
+		INSERT INTO sessions VALUES (gen_random_uuid(), sha256('s'), 'u', 'admin', '{"n": 1.50, "n": 2}', '::1', 'agent', now(), now()),
+			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
+		ALTER TABLE sessions ENABLE TRIGGER USER`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

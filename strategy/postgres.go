@@ -26,6 +26,9 @@ type Postgres struct {
 	OpTimeout time.Duration
 }
 
+// Conns is how many connections there are at most.
+func (p *Postgres) Conns() int { return int(p.Pool.Config().MaxConns) }
+
 // Retrying gives the same primary with at most n retries.
 func (p *Postgres) Retrying(n int) *Postgres {
 	c := *p

@@ -50,7 +50,7 @@ func New(cfg Config) *Repo {
 	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "account", Load: r.load, Encode: encode, Decode: decode, Size: cachedAccounts, Timeout: cfg.Primary.OpTimeout,
-		Down: strategy.Down, StaleIfError: cfg.StaleIfError,
+		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
 	return r
 }

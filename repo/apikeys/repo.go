@@ -62,7 +62,7 @@ func New(cfg Config) *Repo {
 	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "apikey", Load: r.load, Encode: encode, Decode: decode, Size: cfg.CachedKeys, Timeout: cfg.Primary.OpTimeout,
-		Loads: int(cfg.Primary.Pool.Config().MaxConns), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
+		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
 	r.used = newLastUsed(r.storeLastUsed)
 	ctx, stop := context.WithCancel(context.Background())
