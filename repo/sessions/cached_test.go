@@ -89,7 +89,8 @@ func TestChangesAreSeenEverywhere(t *testing.T) {
 }
 
 // Somebody was told that a token is unknown before its session was put there by
-// hand, as an import does.
+// hand, as an import does. A session that is created tells nobody: no one can have
+// asked for it.
 func TestAnImportedSessionIsKnownAtOnce(t *testing.T) {
 	b := setup(t, longFresh)
 	token := hashOf("as good as any")
@@ -98,8 +99,13 @@ func TestAnImportedSessionIsKnownAtOnce(t *testing.T) {
 		return b.unknown(b.process, token) && b.reads.Load() == before
 	})
 	b.exec(`INSERT INTO sessions (id, token_hash, user_id, user_type, session_data, created_at, expires_at)
-		VALUES (gen_random_uuid(), sha256($1::text::bytea), 'u', 'user', '{}', now(), now() + interval '1 hour')`, token)
+		VALUES (gen_random_uuid(), sha256($1::text::bytea), 'u', 'user', '{}', now() - interval '1 hour', now() + interval '1 hour')`, token)
 	b.becomes(func() bool { return !b.unknown(b.process, token) })
+	b.told()
+	last := "SELECT last_value FROM cache_outbox_id_seq"
+	before := b.number(last)
+	b.create(alice())
+	require.Equal(t, before, b.number(last))
 }
 
 // A cleanup tells no cache, and none goes on saying that the session is stored.
