@@ -44,8 +44,8 @@ func (b *bundle) spread(t *testing.T) {
 	var entries []entry
 	for i := range 120 {
 		r := sample(b.keys[i%len(b.keys)])
-		r.AccountID, r.Model = accounts[i%3], models[i%len(models)]
-		r.Timestamp = start.Add(time.Duration(i%3)*day + time.Duration(i%7)*11*time.Minute + time.Duration(i)*time.Second)
+		r.AccountID, r.Model = accounts[i/3%3], models[i/2%len(models)]
+		r.Timestamp = start.Add(time.Duration(i/5%3)*day + time.Duration(i%7)*11*time.Minute + time.Duration(i)*time.Second)
 		r.CacheReadTokens, r.CacheCreationTokens = int64(i), int64(2*i)
 		entries = append(entries, checked(t, r))
 	}
