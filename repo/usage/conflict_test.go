@@ -2,8 +2,8 @@ package usage
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +34,7 @@ func (c *crowd) call(ctx context.Context, r *Repo) error {
 	recs := make([]Record, 1+rand.IntN(40))
 	for i := range recs {
 		recs[i] = sample(c.keys[rand.IntN(len(c.keys))])
-		recs[i].RequestID = fmt.Sprint(rand.IntN(crowdIDs))
+		recs[i].RequestID = strconv.Itoa(rand.IntN(crowdIDs))
 		recs[i].Timestamp = time.Now().Add(-time.Duration(rand.IntN(120)) * time.Minute)
 		recs[i].Model, recs[i].AccountID = models[rand.IntN(len(models))], accounts[rand.IntN(len(accounts))]
 	}

@@ -2,7 +2,6 @@ package usage
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -266,5 +265,5 @@ func TestVerifyHalves(t *testing.T) {
 	cancel()
 	_, err = v.over(cancelled, slow(cell), start, start.Add(time.Hour), false)
 	require.ErrorIs(t, result.From(err), result.Cancelled)
-	require.True(t, errors.Is(err, context.Canceled))
+	require.ErrorIs(t, err, context.Canceled)
 }
