@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ type crowd struct {
 	*bundle
 
 	repos []*Repo
+	calls atomic.Int64
 	mu    sync.Mutex
 	seen  map[[2]string]int // by key and requestId: answers that were no duplicate
 }
@@ -24,17 +26,19 @@ type crowd struct {
 const (
 	crowdWriters = 64
 	crowdCalls   = 30
-	// crowdIDs are so few that most of them meet, also in two batches at once.
-	crowdIDs = 200
+	// crowdIDs are so few that most meet in two batches at once, and each round has
+	// others, so that those are new.
+	crowdIDs = 20
 )
 
 // call records some records with keys and requestIds in random order, by one call or
 // by one each.
 func (c *crowd) call(ctx context.Context, r *Repo) error {
 	recs := make([]Record, 1+rand.IntN(40))
+	round := int(c.calls.Add(1)) / crowdWriters * crowdIDs
 	for i := range recs {
 		recs[i] = sample(c.keys[rand.IntN(len(c.keys))])
-		recs[i].RequestID = strconv.Itoa(rand.IntN(crowdIDs))
+		recs[i].RequestID = strconv.Itoa(round + rand.IntN(crowdIDs))
 		recs[i].Timestamp = time.Now().Add(-time.Duration(rand.IntN(120)) * time.Minute)
 		recs[i].Model, recs[i].AccountID = models[rand.IntN(len(models))], accounts[rand.IntN(len(accounts))]
 	}
