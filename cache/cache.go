@@ -89,17 +89,26 @@ func Open(ctx context.Context, opts Options) (*Cache, error) {
 }
 
 func (c *Cache) clientOption() (rueidis.ClientOption, error) {
-	opt, err := rueidis.ParseURL(c.opts.URL)
+	opt, err := parseURL(c.opts.URL)
 	if err != nil {
-		return opt, errors.New("the Redis URL cannot be parsed") // the cause may hold the password
+		return opt, err
 	}
-	opt.Dialer.Timeout, opt.Sentinel.Dialer.Timeout = dialTimeout, dialTimeout
-	opt.ConnWriteTimeout = dialTimeout
-	opt.DisableRetry = true // a retry would wait for the deadline; the primary is faster
+	opt.Sentinel.Dialer.Timeout = dialTimeout
 	if c.opts.Tune != nil {
 		c.opts.Tune(&opt)
 	}
 	c.track(&opt)
+	return opt, nil
+}
+
+func parseURL(url string) (rueidis.ClientOption, error) {
+	opt, err := rueidis.ParseURL(url)
+	if err != nil {
+		return opt, errors.New("the Redis URL cannot be parsed") // the cause may hold the password
+	}
+	opt.Dialer.Timeout = dialTimeout
+	opt.ConnWriteTimeout = dialTimeout
+	opt.DisableRetry = true // a retry would wait for the deadline; the primary is faster
 	return opt, nil
 }
 

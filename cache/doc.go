@@ -19,4 +19,8 @@
 //
 // A cache never fails a call: when Redis is down, paused or slow, a breaker opens
 // and the primary answers. docs/freshness.md shows the paths.
+//
+// A [Journal] is something else that Redis keeps: entries that are acknowledged when
+// a stream has them, and flushed to the primary by a consumer of any process. See
+// docs/journal.md.
 package cache

@@ -127,3 +127,22 @@ func (r *Records[V]) Filling(key Key, v V) (fill func(context.Context) error) {
 	ticket.Store(v)
 	return func(ctx context.Context) error { return r.fillBatch(ctx, []filling[V]{{ticket, &v}}) }
 }
+
+// ReadBatch is how many entries a flush gets at most.
+const ReadBatch = readBatch
+
+// Bounded sets how many refused entries are kept, and when a silent consumer is
+// forgotten.
+func (o JournalOptions) Bounded(refused int, goneAfter time.Duration) JournalOptions {
+	o.refusedLimit, o.goneAfter = refused, goneAfter
+	return o
+}
+
+// Consumer is the name of this process's consumer.
+func (j *Journal) Consumer() string { return j.name }
+
+// Streams are the names of the journal and of its refused entries.
+func (j *Journal) Streams() (stream, refused string) { return j.stream, j.refused }
+
+// Forget deletes the consumers that are gone.
+func (j *Journal) Forget(ctx context.Context) error { return j.forget(ctx, false) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,6 +18,9 @@ import (
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
+
+// closeGrace is how long Close listens, after its deadline, for what is not written.
+const closeGrace = 250 * time.Millisecond
 
 // Client is the contract's DatabaseClient: one repo an interface.
 type Client struct {
@@ -32,6 +36,7 @@ type Client struct {
 	pool     *pgxpool.Pool
 	ownsPool bool
 	cache    *cache.Cache
+	journal  *cache.Journal // nil under write_through
 	outbox   *strategy.Outbox
 	close    sync.Once
 	closeErr error
@@ -57,7 +62,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
-	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Logger: cfg.Logger})
+	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
@@ -96,6 +101,12 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, MaxStaleness: cfg.MaxStaleness,
 		Require: cfg.RequireRedis, Logger: cfg.Logger,
 	})
+	if err == nil && cfg.UsageWrites == WriteBehind {
+		c.journal, err = cache.OpenJournal(ctx, cache.JournalOptions{
+			URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, Name: "usage", Replicas: cfg.JournalReplicas,
+			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
+		})
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}
@@ -152,25 +163,45 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, pc)
 }
 
-// Close writes what is still in memory, ends the background work and closes the
-// connections. Past ctx's deadline it stops waiting for calls that are still
+// Close writes what is still in memory, drains the journal, ends the background
+// work and closes the connections. What is not written by ctx's deadline is an
+// error with its number in details.remaining; under write_behind, it stays in the
+// journal for other processes. Past ctx's deadline it stops waiting for calls that are still
 // running and says so. A second Close gives what the first one gave.
 func (c *Client) Close(ctx context.Context) error {
 	c.close.Do(func() {
-		closed := make(chan error, 1)
+		written, released := make(chan error, 1), make(chan struct{})
 		go func() {
 			c.outbox.Close()
-			err := errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
+			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
 			c.release()
-			closed <- err
+			close(released)
 		}()
+		c.closeErr = writtenBy(ctx, written)
 		select {
-		case c.closeErr = <-closed:
+		case <-released:
 		case <-ctx.Done():
-			c.closeErr = result.New(result.QueryTimeout, "the deadline of Close passed with %d database connections still in use", c.pool.Stat().AcquiredConns())
+			if n := c.pool.Stat().AcquiredConns(); n > 0 || c.closeErr == nil {
+				c.closeErr = errors.Join(c.closeErr, result.New(result.QueryTimeout, "the deadline of Close passed with %d database connections still in use", n))
+			}
 		}
 	})
 	return c.closeErr
+}
+
+// writtenBy waits until ctx ends, and then a moment to hear what is not written.
+func writtenBy(ctx context.Context, written <-chan error) error {
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-written:
+		return err
+	case <-time.After(closeGrace):
+		return nil
+	}
 }
 
 // release closes the connections, when the calls that hold them have ended.

@@ -26,7 +26,19 @@ const (
 	DefaultMaxStaleness   = 5 * time.Second
 )
 
+// UsageWrites of a Config, by the contract's names.
 const (
+	// WriteThrough: RecordUsage returns when its record is in PostgreSQL.
+	WriteThrough = "write_through"
+	// WriteBehind: it returns when the record is in the journal, a Redis Stream that
+	// processes flush to PostgreSQL.
+	WriteBehind = "write_behind"
+)
+
+const (
+	maxReplicas    = 16
+	minJournal     = 1_000
+	maxJournal     = 1_000_000_000
 	maxConnsLimit  = 10_000
 	maxCachedKeys  = 100_000_000
 	minSessionData = 2 // {}
@@ -89,6 +101,16 @@ type Config struct {
 	// RequestIDWindow is how long a record's RequestID is remembered, at least
 	// 24 h. Env RELAYSTORE_REQUEST_ID_WINDOW.
 	RequestIDWindow time.Duration
+	// UsageWrites is WriteThrough (the zero value's meaning) or WriteBehind. Env
+	// RELAYSTORE_USAGE_WRITES.
+	UsageWrites string
+	// JournalReplicas is how many replicas of Redis must have a record before
+	// WriteBehind acknowledges it. Env RELAYSTORE_JOURNAL_REPLICAS.
+	JournalReplicas int
+	// JournalLimit bounds the records in the journal, at about 400 bytes of Redis
+	// each: callers wait while it is full, up to their deadline. Env
+	// RELAYSTORE_JOURNAL_LIMIT.
+	JournalLimit int
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, as text: keys
 	// hashed with it go on validating. Env RELAYSTORE_LEGACY_ENCRYPTION_KEY.
 	LegacyEncryptionKey string
@@ -105,7 +127,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Pool is used instead of one made from DatabaseURL; Close leaves it open.
 	Pool *pgxpool.Pool
-	// RedisOption changes the cache client's options before it connects.
+	// RedisOption changes the options of each Redis client before it connects.
 	RedisOption func(*rueidis.ClientOption)
 }
 
@@ -119,7 +141,25 @@ func (c Config) MigrateURL() string {
 
 // Validate names every field that is wrong or contradicts another.
 func (c Config) Validate() error {
-	return errors.Join(c.checkSources(), c.checkBounds(), c.checkTexts())
+	return errors.Join(c.checkSources(), c.checkBounds(), c.checkTexts(), c.checkJournal())
+}
+
+func (c Config) checkJournal() error {
+	var errs []error
+	bad := func(when bool, field, format string, args ...any) {
+		if when {
+			errs = append(errs, result.Invalid(field, format, args...))
+		}
+	}
+	behind := c.UsageWrites == WriteBehind
+	bad(!behind && c.UsageWrites != "" && c.UsageWrites != WriteThrough, "RELAYSTORE_USAGE_WRITES", "must be %s or %s", WriteThrough, WriteBehind)
+	bad(behind && c.RedisURL == "", "RELAYSTORE_USAGE_WRITES", "%s needs REDIS_URL", WriteBehind)
+	bad(!behind && c.JournalReplicas != 0, "RELAYSTORE_JOURNAL_REPLICAS", "means nothing without %s", WriteBehind)
+	bad(!behind && c.JournalLimit != 0, "RELAYSTORE_JOURNAL_LIMIT", "means nothing without %s", WriteBehind)
+	bad(c.JournalReplicas < 0 || c.JournalReplicas > maxReplicas, "RELAYSTORE_JOURNAL_REPLICAS", "must lie between 0 and %d", maxReplicas)
+	bad(c.JournalLimit != 0 && (c.JournalLimit < minJournal || c.JournalLimit > maxJournal), "RELAYSTORE_JOURNAL_LIMIT",
+		"must lie between %d and %d", minJournal, maxJournal)
+	return errors.Join(errs...)
 }
 
 func (c Config) checkSources() error {

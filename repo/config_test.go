@@ -35,6 +35,20 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}, CachedSessions: 5},
 			[]string{"RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_MAX_STALENESS", "REDIS_URL", "RELAYSTORE_CACHED_SESSIONS"},
 		},
+		"write_behind without Redis": {
+			repo.Config{DatabaseURL: "postgres://x/db", UsageWrites: repo.WriteBehind}, []string{"RELAYSTORE_USAGE_WRITES"},
+		},
+		"journal without write_behind": {
+			repo.Config{DatabaseURL: "postgres://x/db", RedisURL: "redis://x", UsageWrites: repo.WriteThrough, JournalReplicas: 1, JournalLimit: 5000},
+			[]string{"RELAYSTORE_JOURNAL_REPLICAS", "RELAYSTORE_JOURNAL_LIMIT"},
+		},
+		"journal's bounds": {
+			repo.Config{DatabaseURL: "postgres://x/db", RedisURL: "redis://x", UsageWrites: repo.WriteBehind, JournalReplicas: -1, JournalLimit: 10},
+			[]string{"RELAYSTORE_JOURNAL_REPLICAS", "RELAYSTORE_JOURNAL_LIMIT"},
+		},
+		"another way to write": {
+			repo.Config{DatabaseURL: "postgres://x/db", RedisURL: "redis://x", UsageWrites: "write_around"}, []string{"RELAYSTORE_USAGE_WRITES"},
+		},
 		"unreadable": {
 			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2"},
 			[]string{"DATABASE_URL", "RELAYSTORE_DIRECT_URL", "REDIS_URL"},
@@ -71,6 +85,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_KEY_PREFIX": "p:", "RELAYSTORE_MAX_CONNS": "7", "RELAYSTORE_REQUIRE_REDIS": "true",
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
 		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
+		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 	} {
 		t.Setenv(name, value)
 	}
@@ -80,7 +95,9 @@ func TestConfigFromEnv(t *testing.T) {
 		DatabaseURL: "postgres://x/db", RedisURL: "redis://x", DirectURL: "postgres://y/db", KeyPrefix: "p:", MaxConns: 7,
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
 		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
+		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 	}, got)
+	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())
 
 	t.Setenv("RELAYSTORE_MAX_CONNS", "many")

@@ -108,7 +108,7 @@ func (r *Repo) append(batch []*waiting) (outcomes []outcome, err error) {
 					return err
 				}
 			}
-			outcomes, err = r.insert(ctx, c, batch, repeat)
+			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure)
 			return err
 		})
 	})
@@ -123,7 +123,7 @@ func sortedOut(err error) bool {
 }
 
 // insert writes what is new and tells of each entry whether it is. Where a repeat
-// waited for its first try to commit, its snapshot is older than that and shows
+// waited for its first try to commit, or for a flush of the journal that has it, too, its snapshot is older than that and shows
 // somebody else's record: a second look tells.
 func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, repeat bool) ([]outcome, error) {
 	params := insertParams(batch)

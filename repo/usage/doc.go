@@ -10,6 +10,14 @@
 // twice, with or without one. What the database refuses in a batch is answered to
 // its own caller; the others are committed. [Repo.RecordUsageBatch] takes many.
 //
+// # Writing behind
+//
+// With a Journal, RecordUsage returns when a Redis Stream has the record, under the
+// id that the ledger will know it by. Every process with a journal flushes it: what
+// is read by one that dies is flushed by another, and a record that is flushed or
+// written twice is stored once. When Redis does not take a record, it is written
+// through. docs/journal.md has the promises.
+//
 // # Figures
 //
 // A background compactor sums records into rollups: of a quarter of an hour, an
@@ -17,7 +25,9 @@
 // everybody, and totals of all time. Until it has taken a batch, the batch is
 // pending, and a figure is the rollups plus the records of pending batches, read in
 // one snapshot: it includes every record whose RecordUsage has returned, and each
-// exactly once. [Repo.CleanupOldStats] deletes old records; figures stay.
+// exactly once; with a journal, every record that is flushed, and [Stats] tells the
+// age of the oldest that is not. [Repo.CleanupOldStats] deletes old records;
+// figures stay.
 //
 // # Time
 //

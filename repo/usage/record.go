@@ -12,9 +12,11 @@ import (
 // RecordUsage writes one record and returns when it is committed. Wrong input is
 // InvalidQuery and an unknown key RecordNotFound; both name the field, and
 // nothing is written. A RequestID that was recorded before is a success with
-// Duplicate set, and counts nothing, whatever else the record says. A caller who cancels before the write starts gets Cancelled;
-// after that the call waits for the commit, at most OpTimeout, and details of a
-// failure say with outcomeUnknown if it may have happened.
+// Duplicate set, and counts nothing, whatever else the record says. A caller who
+// cancels before the write starts gets Cancelled; after that the call waits for the
+// commit, at most OpTimeout, and details of a failure say with outcomeUnknown if it
+// may have happened. With a journal, it returns when that has the record: a
+// RequestID still counts once, but Duplicate is not set.
 func (r *Repo) RecordUsage(ctx context.Context, rec Record) result.Status {
 	if err := checkAccountType(rec.AccountType); err != nil {
 		return result.StatusOf(err)
@@ -38,7 +40,8 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	}
 	ctx, cancel := r.Primary.Bounded(ctx)
 	defer cancel()
-	return r.writer.write(ctx, []entry{e})[0].outcome.status(keyField)
+	w := r.write(ctx, []entry{e})[0]
+	return w.result().status(keyField)
 }
 
 const (
@@ -66,8 +69,8 @@ func (r *Repo) RecordUsageBatch(ctx context.Context, recs []Record) []result.Sta
 	flush := func() {
 		ctx, cancel := r.Primary.Bounded(ctx)
 		defer cancel()
-		for i, w := range r.writer.write(ctx, entries) {
-			answers[places[i]] = w.outcome.status("apiKeyId")
+		for i, w := range r.write(ctx, entries) {
+			answers[places[i]] = w.result().status("apiKeyId")
 		}
 		entries, places = entries[:0], places[:0]
 	}

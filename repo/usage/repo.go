@@ -2,10 +2,12 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -19,6 +21,9 @@ type Config struct {
 	// RequestIDWindow is how long a RequestID is remembered, in whole days
 	// rounded up; 0 is DefaultRequestIDWindow.
 	RequestIDWindow time.Duration
+	// Journal takes records under write_behind and is closed with the Repo; nil
+	// writes them through.
+	Journal *cache.Journal
 	// Logger takes one line a change of the compactor's state.
 	Logger *slog.Logger
 }
@@ -31,6 +36,7 @@ type Repo struct {
 	months    months
 	compactor *compactor
 	writer    *writer
+	behind    *behind                   // nil under write_through
 	horizon   atomic.Pointer[time.Time] // the latest known; it only moves forward
 	now       func() time.Time
 }
@@ -45,15 +51,24 @@ func New(cfg Config) *Repo {
 	r.compactor = startCompactor(r)
 	r.writer = newWriter(r.commit)
 	r.horizon.Store(&firstTime)
+	if cfg.Journal != nil {
+		r.behind = newBehind(r, cfg.Journal)
+		cfg.Journal.Start(r.flush)
+	}
 	return r
 }
 
-// Close takes no more records, writes those whose callers wait, and ends the
-// background work. What is not written when ctx ends is an error that says how
-// many, in details.remaining too; their callers are told. Batches that are still
+// Close takes no more records, writes those whose callers wait, drains the journal,
+// and ends the background work. What is not written when ctx ends is an error that
+// says how many, in details.remaining too; their callers are told, and what remains
+// in the journal is flushed by other processes. Batches that are still
 // pending stay so: they count in every figure, and the next process compacts them.
 func (r *Repo) Close(ctx context.Context) error {
-	err := r.writer.close(ctx)
+	var err error
+	if r.behind != nil {
+		err = r.behind.close(ctx)
+	}
+	err = errors.Join(err, r.writer.close(ctx))
 	r.compactor.close()
 	return err
 }

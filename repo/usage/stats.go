@@ -17,7 +17,7 @@ import (
 const maxCells = 200_000
 
 // GetUsageStats sums the ledger by bucket. It includes every record whose
-// RecordUsage has returned. Wrong input, and an answer of more than 10,000
+// RecordUsage has returned; with a journal, what OldestUnflushedMs says. Wrong input, and an answer of more than 10,000
 // buckets or 200,000 cells, is InvalidQuery and names the field.
 func (r *Repo) GetUsageStats(ctx context.Context, q StatsQuery) result.Result[Stats] {
 	return result.Of(r.stats(ctx, q))
@@ -28,6 +28,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
 	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
@@ -44,6 +45,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 		return Stats{}, result.Invalid("granularity", "the answer has more than %d cells", maxCells)
 	}
 	s := assemble(plan.calendar, q.GroupBy, cells, names)
+	s.OldestUnflushedMs = unflushed
 	for _, i := range plan.approximate(plan.horizon) {
 		s.Stats[i].Approximate = true
 	}

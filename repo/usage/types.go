@@ -90,6 +90,10 @@ type Stats struct {
 	// Stats has one element a bucket in order, empty ones included.
 	Stats   []Bucket `json:"stats"`
 	Summary Summary  `json:"summary"`
+	// OldestUnflushedMs is, under write_behind, the age of the oldest record that
+	// was acknowledged and may not be in the figures; 0 says that all are, -1 that
+	// the journal does not tell. An extension.
+	OldestUnflushedMs int64 `json:"oldestUnflushedMs,omitempty"`
 }
 
 // Bucket is one hour, day or month.

@@ -46,6 +46,7 @@ type waiting struct {
 	started atomic.Bool // or given up by its caller: whoever sets it decides
 	left    *sync.WaitGroup
 	outcome outcome
+	unsure  bool // the journal may have it, too
 }
 
 // outcome is what became of an entry.

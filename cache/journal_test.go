@@ -1,0 +1,273 @@
+package cache_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/faultproxy"
+)
+
+var errLater = errors.New("later")
+
+// A backlog of several batches is flushed, each entry once and in order.
+func TestJournalFlushes(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	w := b.open()
+	texts := numbers(2*cache.ReadBatch + 500)
+	b.append(w, texts...)
+	var got []string
+	w.Start(func(entries []string) []error {
+		got = append(got, entries...)
+		return make([]error, len(entries))
+	})
+	b.drained()
+	require.Zero(t, w.Close(t.Context()))
+	require.Equal(t, texts, got)
+	require.Empty(t, w.log.texts())
+}
+
+// Entries whose flush fails are flushed again, those beside them are not, and
+// new ones go on meanwhile. The log has a line for each change.
+func TestJournalFlushesAgain(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	b.options.ClaimAfter = time.Hour // its own it reads without
+	w := b.open()
+	b.append(w, numbers(10)...)
+	var healed atomic.Bool
+	w.Start(func(entries []string) []error {
+		outcomes := b.flush(entries)
+		for i, e := range entries {
+			if e == "5" && !healed.Load() {
+				outcomes[i] = errLater
+			}
+		}
+		return outcomes
+	})
+	b.becomes(func() bool { return b.count("5") > 2 })
+	b.append(w, "new")
+	b.becomes(func() bool { return b.count("new") == 1 })
+	require.EqualValues(t, 1, b.length(b.stream))
+	healed.Store(true)
+	b.drained()
+	for _, text := range []string{"0", "4", "6", "9", "new"} {
+		require.Equal(t, 1, b.count(text), text)
+	}
+	b.becomes(func() bool { return len(w.log.texts()) == 2 })
+	require.Zero(t, w.Close(t.Context()))
+	require.Equal(t, []string{
+		"WARN relaystore: the journal cannot be flushed, it keeps what it has until it can", "INFO relaystore: the journal is flushed",
+	}, w.log.texts())
+}
+
+// Connections break at any moment, with commands and replies under way: nothing
+// is lost, and what is refused is put aside once.
+func TestJournalConnectionsBreak(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	b.options.ClaimAfter = time.Hour
+	feeder := b.open()
+	texts := numbers(3 * cache.ReadBatch)
+	b.append(feeder, texts...)
+	proxy, through := faultproxy.Redis(t, b.options.URL)
+	b.options.URL = through
+	w := b.open()
+	w.Start(func(entries []string) []error {
+		outcomes := b.flush(entries)
+		for i, e := range entries {
+			if strings.HasSuffix(e, "7") {
+				outcomes[i] = &cache.RefusedError{Reason: "seven"}
+			}
+		}
+		return outcomes
+	})
+	bytes := int64(1_009)
+	cut := proxy.After(faultproxy.ToClient, bytes, faultproxy.CutBefore)
+	b.becomes(func() bool {
+		select {
+		case <-cut:
+			bytes += 1_009
+			cut = proxy.After(faultproxy.Direction(bytes%2), bytes, faultproxy.CutBefore)
+		default:
+		}
+		return b.length(b.stream) == 0
+	})
+	require.Greater(t, bytes, int64(4*1_009), "few connections broke")
+	require.EqualValues(t, len(texts)/10, b.length(b.refused))
+	for _, text := range texts {
+		require.Positive(t, b.count(text), text)
+	}
+	require.Zero(t, w.Close(t.Context()))
+	require.Zero(t, feeder.Close(t.Context()))
+}
+
+// A consumer is held up with what it has read, as a process that was suspended
+// is. Others take over, and what it does late changes nothing.
+func TestJournalClaims(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	slow, other := b.open(), b.open()
+	texts := numbers(cache.ReadBatch + 10)
+	b.append(slow, texts...)
+	reading, goOn := make(chan int, 10), make(chan struct{})
+	var once sync.Once
+	slow.Start(func(entries []string) []error {
+		reading <- len(entries)
+		<-goOn
+		return b.flush(entries)
+	})
+	defer once.Do(func() { close(goOn) })
+	require.Equal(t, cache.ReadBatch, <-reading)
+	other.Start(b.flush)
+	b.drained()
+	once.Do(func() { close(goOn) })
+	b.append(slow, "after")
+	b.becomes(func() bool { return b.count("after") == 1 })
+	b.becomes(func() bool { return b.count("0") == 2 })
+	require.Zero(t, slow.Close(t.Context()))
+	require.Zero(t, other.Close(t.Context()))
+	require.Zero(t, b.length(b.stream))
+	require.Zero(t, b.length(b.refused))
+	for _, text := range texts {
+		require.Positive(t, b.count(text), text)
+	}
+}
+
+// Consumers that are gone are forgotten, never with entries.
+func TestJournalForgetsConsumers(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	b.options = b.options.Bounded(0, time.Millisecond)
+	w := b.open()
+	b.append(w, "read by the dead")
+	require.NoError(t, b.run("XGROUP", "CREATE", b.stream, "ledger", "0").Error())
+	require.NoError(t, b.run("XREADGROUP", "GROUP", "ledger", "holds", "COUNT", "1", "STREAMS", b.stream, ">").Error())
+	require.NoError(t, b.run("XGROUP", "CREATECONSUMER", b.stream, "ledger", "has none").Error())
+	require.NoError(t, w.Forget(t.Context()))
+	require.Equal(t, []string{"holds"}, b.consumers())
+	require.EqualValues(t, 1, b.length(b.stream))
+	w.Start(b.flush)
+	b.drained()
+	b.becomes(func() bool { return slices.Equal([]string{w.Consumer()}, b.consumers()) })
+	require.Equal(t, 1, b.count("read by the dead"))
+	require.Zero(t, w.Close(t.Context()))
+	require.Empty(t, b.consumers(), "it forgets itself")
+}
+
+// The group and the stream may go at any time. What is appended later is read,
+// and so is what a destroyed group had not settled.
+func TestJournalGroupComesBack(t *testing.T) {
+	t.Parallel()
+	b, _ := privateJournals(t)
+	w := b.open()
+	b.append(w, "one")
+	w.Start(b.flush)
+	b.drained()
+	for i, command := range [][]string{{"FLUSHALL"}, {"DEL", b.stream}, {"XGROUP", "DESTROY", b.stream, "ledger"}} {
+		require.NoError(t, b.run(command...).Error())
+		text := numbers(i + 1)[i]
+		b.append(w, text)
+		b.becomes(func() bool { return b.count(text) == 1 })
+		b.drained()
+	}
+	require.Zero(t, w.Close(t.Context()))
+	require.Empty(t, w.log.texts())
+}
+
+// A group is destroyed while its consumer holds entries: they are read again.
+func TestJournalGroupDestroyedUnderWay(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	w := b.open()
+	b.append(w, "held")
+	var destroyed sync.Once
+	w.Start(func(entries []string) []error {
+		outcomes := b.flush(entries)
+		destroyed.Do(func() {
+			require.NoError(t, b.run("XGROUP", "DESTROY", b.stream, "ledger").Error())
+			outcomes[0] = errLater
+		})
+		return outcomes
+	})
+	b.drained()
+	require.Equal(t, 2, b.count("held"))
+	require.Zero(t, w.Close(t.Context()))
+}
+
+// Refused entries are put aside with their reason, up to a bound; then they stay
+// and are not lost.
+func TestJournalRefuses(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	b.options = b.options.Bounded(3, 0)
+	w := b.open()
+	texts := numbers(5)
+	b.append(w, texts...)
+	w.Start(func(entries []string) []error {
+		outcomes := make([]error, len(entries))
+		for i, e := range entries {
+			if slices.Contains(texts, e) {
+				outcomes[i] = &cache.RefusedError{Reason: "because"}
+			}
+		}
+		b.flush(entries)
+		return outcomes
+	})
+	b.becomes(func() bool { return b.length(b.refused) == 3 && b.count("4") > 1 })
+	require.EqualValues(t, 2, b.length(b.stream))
+	b.append(w, "good")
+	b.becomes(func() bool { return b.count("good") == 1 })
+	require.NoError(t, b.run("XTRIM", b.refused, "MAXLEN", "1").Error())
+	b.drained()
+	require.EqualValues(t, 3, b.length(b.refused))
+	require.Zero(t, w.Close(t.Context()))
+	entries, err := b.run("XRANGE", b.refused, "-", "+").AsXRange()
+	require.NoError(t, err)
+	for i, e := range entries {
+		require.Equal(t, texts[i+2], e.FieldValues["e"])
+		require.Equal(t, "because", e.FieldValues["reason"])
+	}
+	require.Equal(t, []string{
+		"WARN relaystore: entries of the journal cannot be flushed and are put aside",
+		"WARN relaystore: the journal cannot be flushed, it keeps what it has until it can",
+		"INFO relaystore: the journal is flushed",
+	}, w.log.texts())
+}
+
+// An entry is deleted by hand while it is pending: there is nothing to keep.
+func TestJournalEntryDeletedByHand(t *testing.T) {
+	t.Parallel()
+	b := setupJournals(t)
+	w := b.open()
+	b.append(w, "deleted", "kept")
+	var deleted sync.Once
+	w.Start(func(entries []string) []error {
+		outcomes := b.flush(entries)
+		for i, e := range entries {
+			deleted.Do(func() {
+				first, err := b.run("XRANGE", b.stream, "-", "+", "COUNT", "1").AsXRange()
+				require.NoError(t, err)
+				require.NoError(t, b.run("XDEL", b.stream, first[0].ID).Error())
+				outcomes[0], outcomes[1] = errLater, errLater
+			})
+			if e == "" {
+				outcomes[i] = &cache.RefusedError{Reason: "nothing is there"}
+			}
+		}
+		return outcomes
+	})
+	b.becomes(func() bool { return b.length(b.refused) == 1 })
+	b.drained()
+	require.Equal(t, 2, b.count("kept"))
+	require.Equal(t, 1, b.count("deleted"))
+	require.Zero(t, w.Close(t.Context()))
+}
