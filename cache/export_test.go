@@ -97,9 +97,6 @@ func (l lease) With(token string) Lease { return lease{l.name, token, l.epoch} }
 func (r *Records[V]) Known() int   { return r.table.count() }
 func (r *Records[V]) Unknown() int { return r.unknown.count() }
 
-// KnownEvictions counts the records that went for others' sake.
-func (r *Records[V]) KnownEvictions() int64 { return r.table.Evictions() }
-
 func (t *Table[V]) count() (n int) {
 	buckets := *t.live.Load()
 	for b := range buckets {

@@ -102,6 +102,10 @@ func (r *Records[V]) kept(key *Key) (v *V, known bool) {
 	return nil, r.unknown.Get(key) != nil
 }
 
+// Evictions counts the records that went out of the process's table for others'
+// sake; they are loaded again when they are asked for.
+func (r *Records[V]) Evictions() int64 { return r.table.Evictions() }
+
 // Evict makes every copy of the keys go. A writer calls it after its commit, also
 // after one whose outcome is unknown, and before it answers its own caller: from
 // then on no call of this process gets an older record. clock gives the

@@ -85,6 +85,10 @@ func (r *Repo) Close(ctx context.Context) error {
 // before. An operator can state the cache's nines with it.
 func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
 
+// Evictions counts the cached keys that went for others' sake. Where it grows all the
+// time, CachedKeys is too small.
+func (r *Repo) Evictions() int64 { return r.records.Evictions() }
+
 // write is the one way to change keys: f runs in a transaction and tells the
 // hashes whose copies must go before the caller hears that it is done.
 func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hashes [][]byte, err error)) error {
