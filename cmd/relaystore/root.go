@@ -54,7 +54,7 @@ func newRootCmd() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newBenchCmd(), newDemoCmd(), newDevCmd(), newMigrateCmd(), newReplayCmd(), newVersionCmd())
+	root.AddCommand(newBenchCmd(), newDemoCmd(), newDevCmd(), newMigrateCmd(), newReplayCmd(), newTortureCmd(), newVersionCmd())
 	return root
 }
 

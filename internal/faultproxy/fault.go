@@ -73,6 +73,15 @@ func (p *Proxy) arm(f *fault) <-chan struct{} {
 	return f.done
 }
 
+// Disarm takes back a fault that has not happened; it is false where none is armed.
+func (p *Proxy) Disarm() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	armed := p.fault != nil
+	p.fault = nil
+	return armed
+}
+
 // find gives how many bytes of chunk pass before the fault, and whether its
 // moment has come then. seen are bytes that this connection passed before.
 func (f *fault) find(seen, chunk []byte) (int, bool) {

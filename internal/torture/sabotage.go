@@ -1,0 +1,34 @@
+package torture
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/repo/usage"
+)
+
+// sabotageVar makes gateways do wrong on purpose, for a test that the torture
+// notices.
+const sabotageVar = "TORTURE_SABOTAGE"
+
+const (
+	// acknowledgeEarly acknowledges a record some time before it is given to the
+	// library.
+	acknowledgeEarly = "acknowledge-early"
+	// forgetRequestIDs records a retry as another record.
+	forgetRequestIDs = "forget-request-ids"
+)
+
+// spoil changes a record or, where it is true, has already dealt with it.
+func (g *gateway) spoil(rec *usage.Record, m mark, retry bool) (done bool) {
+	switch {
+	case g.sabotage == forgetRequestIDs && retry:
+		rec.RequestID = ""
+	case g.sabotage == acknowledgeEarly && !retry:
+		g.tell(report{mark: m, Event: counted})
+		pause(context.Background(), 20*time.Millisecond)
+		_ = g.client.Usage.RecordUsage(context.Background(), *rec)
+		return true
+	}
+	return false
+}
