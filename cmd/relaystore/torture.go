@@ -89,6 +89,9 @@ func newTortureGatewayCmd() *cobra.Command {
 }
 
 func runTorture(c *cobra.Command, opts torture.Options, asJSON bool) error {
+	if err := opts.Check(); err != nil {
+		return err
+	}
 	if !opts.Quick && opts.Duration == 0 && opts.Kills == 0 {
 		opts.Duration, opts.Kills = tortureDuration, tortureKills
 	}
@@ -165,7 +168,7 @@ func printTortureReport(w io.Writer, rep *torture.Report) {
 	fmt.Fprintf(w, "Seed %d; %.0f s of violence, %d gateways.\n", rep.Seed, rep.Seconds, rep.Gateways)
 	fmt.Fprintf(w, "Duplicates: %d answers; the plain INSERT refused %d batches for them, ON CONFLICT left out %d records.\n",
 		rep.Duplicates.Answered, rep.Duplicates.FastPath, rep.Duplicates.OnConflict)
-	fmt.Fprintf(w, "Statements repeated by the library found %d records of their own.\n", rep.Duplicates.Own)
+	fmt.Fprintf(w, "The library's own retries found %d times what they had stored before.\n", rep.Duplicates.Own)
 	for _, code := range slices.Sorted(maps.Keys(rep.Failures)) {
 		fmt.Fprintf(w, "Calls that failed with %s: %d.\n", code, rep.Failures[code])
 	}

@@ -44,7 +44,8 @@ type Duplicates struct {
 	FastPath int64 `json:"fastPath"`
 	// OnConflict counts the records that ON CONFLICT left out.
 	OnConflict int64 `json:"onConflict"`
-	// Own counts the records that a repeated statement found to be its own.
+	// Own counts how often a repeated statement found a record of its own; it looks
+	// twice.
 	Own int64 `json:"own"`
 }
 

@@ -43,7 +43,8 @@ type Options struct {
 	Progress func(kills int, after time.Duration)
 }
 
-func (o Options) check() error {
+// Check names the field that is out of its bounds.
+func (o Options) Check() error {
 	switch {
 	case o.Gateways < 2 || o.Gateways > MaxGateways:
 		return result.Invalid("gateways", "must lie between 2 and %d", MaxGateways)
@@ -79,7 +80,7 @@ type run struct {
 // where it did not come to that. An error says what went wrong with the torture
 // itself; what it found is in the report.
 func Run(ctx context.Context, p bench.Place, s Servers, o Options) (*Report, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	r := &run{
