@@ -25,7 +25,7 @@ func recorded(t *testing.T, pending bool) *bundle {
 		// As the compactor found them: out of every tier.
 		b.exec(t, "DELETE FROM usage_rollups; DELETE FROM usage_rollups_hourly; DELETE FROM usage_rollups_daily")
 		b.exec(t, "DELETE FROM usage_rollups_global; DELETE FROM usage_rollups_global_daily; DELETE FROM usage_totals")
-		b.exec(t, "INSERT INTO usage_pending SELECT batch_id, min(occurred_at), max(occurred_at) FROM usage_records GROUP BY 1")
+		b.exec(t, "INSERT INTO usage_pending (batch_id, first_at, last_at, records) SELECT batch_id, min(occurred_at), max(occurred_at), count(*) FROM usage_records GROUP BY 1")
 	}
 	return b
 }

@@ -26,6 +26,9 @@ type mark struct {
 // again.
 const without = 8
 
+// months is how far back records go.
+const months = 60
+
 func (m mark) requestID() string {
 	if m.Number%without == 0 {
 		return ""
@@ -50,13 +53,13 @@ var (
 	models   = []string{"claude-opus-4-20250514", "claude-sonnet-4-20250514", "gpt-5", "gemini-2.5-pro"}
 )
 
-// record draws the record of a mark: always the same one. One of sixteen lies up to
-// a hundred days back, where the first one has to make its month.
+// record draws the record of a mark: always the same one. One of sixteen lies in an
+// older month, every few callers in another one, so that months are made all along.
 func (t *traffic) record(m mark) usage.Record {
 	random := rand.New(rand.NewPCG(uint64(m.Stream), uint64(m.Number))) //nolint:gosec // to repeat it
-	back := time.Hour
+	at := t.Begun.Add(-time.Duration(random.Int64N(int64(time.Hour))))
 	if random.IntN(16) == 0 {
-		back = 100 * 24 * time.Hour
+		at = at.AddDate(0, -int(m.Stream/8%months), -random.IntN(31))
 	}
 	cached := random.Int64N(1_000)
 	return usage.Record{
@@ -66,7 +69,7 @@ func (t *traffic) record(m mark) usage.Record {
 		InputTokens: m.Stream, OutputTokens: m.Number, CacheReadTokens: cached, TotalTokens: m.Stream + m.Number + cached,
 		Cost:         result.NewMoney(decimal.New(random.Int64N(1_000_000_000), -12)),
 		RequestCount: 1 + random.Int64N(3), RequestID: m.requestID(),
-		Timestamp: t.Begun.Add(-time.Duration(random.Int64N(int64(back)))),
+		Timestamp: at,
 	}
 }
 

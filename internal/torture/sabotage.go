@@ -19,15 +19,17 @@ const (
 	forgetRequestIDs = "forget-request-ids"
 )
 
-// spoil changes a record or, where it is true, has already dealt with it.
-func (g *gateway) spoil(rec *usage.Record, m mark, retry bool) (done bool) {
+// spoil changes records or, where it is true, has already dealt with them.
+func (g *gateway) spoil(recs []usage.Record, marks []mark, retry bool) (done bool) {
 	switch {
 	case g.sabotage == forgetRequestIDs && retry:
-		rec.RequestID = ""
+		recs[0].RequestID = ""
 	case g.sabotage == acknowledgeEarly && !retry:
-		g.tell(report{mark: m, Event: counted})
+		for _, m := range marks {
+			g.tell(report{mark: m, Event: counted})
+		}
 		pause(context.Background(), 20*time.Millisecond)
-		_ = g.client.Usage.RecordUsage(context.Background(), *rec)
+		g.write(context.Background(), recs)
 		return true
 	}
 	return false
