@@ -3,18 +3,14 @@ package torture
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/internal/bench"
 	"github.com/seed14a526e0/relaystore/repo"
-	"github.com/seed14a526e0/relaystore/repo/result"
-	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // GatewayCommand is the hidden command of `relaystore torture` that runs Gateway.
@@ -25,12 +21,6 @@ const (
 	openTimeout = 2 * time.Minute
 	// closeTimeout is how long a gateway drains.
 	closeTimeout = 10 * time.Second
-	// validateTimeout keeps callers recording while nobody answers about keys.
-	validateTimeout = 300 * time.Millisecond
-	// longestPause is drawn from after every other call, so that records come
-	// neither one by one nor at PostgreSQL's pace: a thousand or two a second, all in
-	// all, are enough to meet each other, and few enough to audit.
-	longestPause = 40 * time.Millisecond
 	// maxOrders bounds a gateway's retries at a time.
 	maxOrders = 64
 )
@@ -107,7 +97,7 @@ func (g *gateway) serve(ctx context.Context, s setup, orders <-chan order) {
 		case <-ctx.Done():
 		case o := <-orders:
 			if o.Retry != nil {
-				g.calls.Go(func() { g.record([]mark{*o.Retry}, true) })
+				g.calls.Go(func() { g.record(context.Background(), []mark{*o.Retry}, true) })
 			}
 			if o.Rest {
 				rest()
@@ -120,89 +110,6 @@ func (g *gateway) serve(ctx context.Context, s setup, orders <-chan order) {
 	defer cancel()
 	_ = g.client.Close(closing) // callers are told what could not be written
 	g.calls.Wait()
-}
-
-// call is one caller: it validates a key and records, again and again.
-func (g *gateway) call(ctx context.Context, stream int64) {
-	random := rand.New(rand.NewPCG(1, uint64(stream))) //nolint:gosec // to repeat it
-	for sent := int64(0); ctx.Err() == nil; {
-		g.validate(ctx, g.traffic.Keys[random.IntN(len(g.traffic.Keys))])
-		marks := draw(random, stream, &sent)
-		for _, m := range marks {
-			g.tell(report{mark: m, Event: begins})
-		}
-		g.record(marks, false)
-		if random.IntN(2) == 0 {
-			pause(ctx, time.Duration(random.Int64N(int64(longestPause))))
-		}
-	}
-}
-
-// draw gives the caller's next record or, one time in sixteen, some of them for one
-// call, the first one twice.
-func draw(random *rand.Rand, stream int64, sent *int64) (marks []mark) {
-	n := 1
-	if random.IntN(16) == 0 {
-		n = 2 + random.IntN(20)
-	}
-	for range n {
-		*sent++
-		marks = append(marks, mark{stream, *sent})
-	}
-	if n > 1 && marks[0].requestID() != "" {
-		marks = append(marks, marks[0])
-	}
-	return marks
-}
-
-// validate tells where a key, all of which are active, is said to be none.
-func (g *gateway) validate(ctx context.Context, k apiKey) {
-	ctx, cancel := context.WithTimeout(ctx, validateTimeout)
-	defer cancel()
-	v, err := g.client.APIKeys.ValidateAPIKey(ctx, k.Hash).Get()
-	if err == nil && !v.IsActive || errors.Is(err, result.RecordNotFound) {
-		g.tell(report{Event: wrong})
-	}
-}
-
-// record calls the library and tells what it answered. One call in eight gives up
-// early: what has not begun to be written then is not written.
-func (g *gateway) record(marks []mark, retry bool) {
-	ctx := context.Background()
-	if first := marks[0].Number; first%8 == 1 && !retry {
-		impatient, cancel := context.WithTimeout(ctx, time.Duration(first%5)*time.Millisecond)
-		defer cancel()
-		ctx = impatient
-	}
-	recs := make([]usage.Record, len(marks))
-	for i, m := range marks {
-		recs[i] = g.traffic.record(m)
-	}
-	if g.spoil(recs, marks, retry) {
-		return
-	}
-	answers := g.write(ctx, recs)
-	for i, m := range marks {
-		g.tell(answer(m, retry, answers[i]))
-	}
-}
-
-func (g *gateway) write(ctx context.Context, recs []usage.Record) []result.Status {
-	if len(recs) == 1 {
-		return []result.Status{g.client.Usage.RecordUsage(ctx, recs[0])}
-	}
-	return g.client.Usage.RecordUsageBatch(ctx, recs)
-}
-
-func answer(m mark, retry bool, status result.Status) report {
-	r := report{mark: m, Retry: retry, Event: counted}
-	if err := status.Err(); err != nil {
-		e := result.From(err)
-		r.Event, r.Code, r.Unknown = failed, string(e.Code), e.Details["outcomeUnknown"] == true
-	} else if status.Duplicate {
-		r.Event = duplicate
-	}
-	return r
 }
 
 // tell writes one line; where nobody reads any more, the orders end as well.
