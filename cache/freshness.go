@@ -20,21 +20,40 @@ type freshness struct {
 	epoch      atomic.Int64 // of the heartbeats since the last loss; 0 before the first
 
 	mu     sync.Mutex
-	losses int64 // of the connection, or of all that Redis held
+	losses int64    // of the connection, or of all that Redis held
+	before [2]int64 // mono and wall before the last loss of a fresh process
 }
+
+// unproven is since when a process is fresh that is not.
+const unproven = math.MinInt64 / 2
 
 // age is how old an answer from the cache may be.
 func (f *freshness) age(now time.Time) time.Duration {
-	return time.Duration(max(int64(now.Sub(f.base))-f.mono.Load(), now.UnixNano()-f.wall.Load()))
+	return f.since(now, f.mono.Load(), f.wall.Load())
 }
 
-func (f *freshness) clear() {
+func (f *freshness) since(now time.Time, mono, wall int64) time.Duration {
+	return time.Duration(max(int64(now.Sub(f.base))-mono, now.UnixNano()-wall))
+}
+
+// ageBefore is how old an answer may be from what was kept before the last loss.
+func (f *freshness) ageBefore(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.since(now, f.before[0], f.before[1])
+}
+
+// clear tells whether the process has been fresh since it was cleared before.
+func (f *freshness) clear() (was bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
 	f.epoch.Store(0)
-	f.mono.Store(math.MinInt64 / 2)
-	f.wall.Store(math.MinInt64 / 2)
+	mono, wall := f.mono.Swap(unproven), f.wall.Swap(unproven)
+	if mono != unproven {
+		f.before = [2]int64{mono, wall}
+	}
+	return mono != unproven
 }
 
 // set begins a new age, unless the connection was lost since losses was read.
@@ -133,6 +152,7 @@ func (c *Cache) observe(ctx context.Context, last observation) observation {
 	if !last.proves.IsZero() {
 		c.fresh.set(last.proves.Add(-h.Lag), now.losses)
 		c.fences.lower(h.Beat)
+		c.dropAside()
 	}
 	return now
 }
