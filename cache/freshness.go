@@ -122,11 +122,7 @@ type observation struct {
 	losses int64
 }
 
-// observe fetches once. Heartbeats are written one after the other, each about
-// what was committed after the one before was written. So when a second successor
-// shows, it is about all that was committed before the last fetch that still gave
-// the first: however long a writer was held up, a heartbeat cannot seem younger
-// than it is.
+// observe fetches once.
 func (c *Cache) observe(ctx context.Context, last observation) observation {
 	now := observation{sent: time.Now(), losses: c.fresh.lost()}
 	h, _, err := c.ReadHeartbeat(ctx)
@@ -141,18 +137,32 @@ func (c *Cache) observe(ctx context.Context, last observation) observation {
 		return observation{}
 	}
 	now.Heartbeat = h
-	switch {
-	case last.sent.IsZero() || last.losses != now.losses || h.Beat < last.Beat:
-		return now
-	case h.Beat == last.Beat:
-		now.proves = last.proves
-		return now
-	}
-	now.proves = last.sent
-	if !last.proves.IsZero() {
-		c.fresh.set(last.proves.Add(-h.Lag), now.losses)
+	next, since := last.then(now)
+	if !since.IsZero() {
+		c.fresh.set(since, now.losses)
 		c.fences.lower(h.Beat)
 		c.dropAside()
 	}
-	return now
+	return next
+}
+
+// then gives what is to be remembered after the next fetch, and since when that
+// proves the process fresh; the zero time is that it does not. Heartbeats are written
+// one after the other, each about what was committed after the one before was
+// written. So when a second successor shows, it is about all that was committed
+// before the last fetch that still gave the first: however long a writer was held
+// up, a heartbeat cannot seem younger than it is.
+func (last observation) then(now observation) (next observation, since time.Time) {
+	switch {
+	case last.sent.IsZero() || last.losses != now.losses || now.Beat < last.Beat:
+		return now, time.Time{}
+	case now.Beat == last.Beat:
+		now.proves = last.proves
+		return now, time.Time{}
+	}
+	now.proves = last.sent
+	if last.proves.IsZero() {
+		return now, time.Time{}
+	}
+	return now, last.proves.Add(-now.Lag)
 }
