@@ -65,7 +65,8 @@ type Cache struct {
 // invalidator is what Records are to the cache.
 type invalidator interface {
 	invalidate(key *Key)
-	flush()
+	flush(keep bool)
+	dropAside()
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
@@ -74,8 +75,9 @@ func Open(ctx context.Context, opts Options) (*Cache, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	opts.fetchEvery, opts.breakerPause = cmp.Or(opts.fetchEvery, fetchEvery), cmp.Or(opts.breakerPause, breakerPause)
 	c := &Cache{opts: opts, background: background, stop: stop, kinds: make(map[string]invalidator)}
-	c.fresh.base = time.Now()
-	c.fresh.clear()
+	c.fresh.base, c.fresh.before = time.Now(), [2]int64{unproven, unproven}
+	c.fresh.mono.Store(unproven)
+	c.fresh.wall.Store(unproven)
 	c.breaker = c.newBreaker()
 	opt, err := c.clientOption()
 	if err == nil {

@@ -114,6 +114,9 @@ func (r *Records[V]) Limit(n int) {
 	r.turns = newTurns(n, r.Loads)
 }
 
+// Aside is what was set aside at the last loss.
+func (r *Records[V]) Aside(key Key) *V { return r.table.Aside(&key) }
+
 // Waiting counts the loads that wait for their turn, or run.
 func (r *Records[V]) Waiting() int { return len(r.turns.running) }
 

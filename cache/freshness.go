@@ -20,21 +20,40 @@ type freshness struct {
 	epoch      atomic.Int64 // of the heartbeats since the last loss; 0 before the first
 
 	mu     sync.Mutex
-	losses int64 // of the connection, or of all that Redis held
+	losses int64    // of the connection, or of all that Redis held
+	before [2]int64 // mono and wall before the last loss of a fresh process
 }
+
+// unproven is since when a process is fresh that is not.
+const unproven = math.MinInt64 / 2
 
 // age is how old an answer from the cache may be.
 func (f *freshness) age(now time.Time) time.Duration {
-	return time.Duration(max(int64(now.Sub(f.base))-f.mono.Load(), now.UnixNano()-f.wall.Load()))
+	return f.since(now, f.mono.Load(), f.wall.Load())
 }
 
-func (f *freshness) clear() {
+func (f *freshness) since(now time.Time, mono, wall int64) time.Duration {
+	return time.Duration(max(int64(now.Sub(f.base))-mono, now.UnixNano()-wall))
+}
+
+// ageBefore is how old an answer may be from what was kept before the last loss.
+func (f *freshness) ageBefore(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.since(now, f.before[0], f.before[1])
+}
+
+// clear tells whether the process has been fresh since it was cleared before.
+func (f *freshness) clear() (was bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
 	f.epoch.Store(0)
-	f.mono.Store(math.MinInt64 / 2)
-	f.wall.Store(math.MinInt64 / 2)
+	mono, wall := f.mono.Swap(unproven), f.wall.Swap(unproven)
+	if mono != unproven {
+		f.before = [2]int64{mono, wall}
+	}
+	return mono != unproven
 }
 
 // set begins a new age, unless the connection was lost since losses was read.
@@ -103,11 +122,7 @@ type observation struct {
 	losses int64
 }
 
-// observe fetches once. Heartbeats are written one after the other, each about
-// what was committed after the one before was written. So when a second successor
-// shows, it is about all that was committed before the last fetch that still gave
-// the first: however long a writer was held up, a heartbeat cannot seem younger
-// than it is.
+// observe fetches once.
 func (c *Cache) observe(ctx context.Context, last observation) observation {
 	now := observation{sent: time.Now(), losses: c.fresh.lost()}
 	h, _, err := c.ReadHeartbeat(ctx)
@@ -122,17 +137,32 @@ func (c *Cache) observe(ctx context.Context, last observation) observation {
 		return observation{}
 	}
 	now.Heartbeat = h
+	next, since := last.then(now)
+	if !since.IsZero() {
+		c.fresh.set(since, now.losses)
+		c.fences.lower(h.Beat)
+		c.dropAside()
+	}
+	return next
+}
+
+// then gives what is to be remembered after the next fetch, and since when that
+// proves the process fresh; the zero time is that it does not. Heartbeats are written
+// one after the other, each about what was committed after the one before was
+// written. So when a second successor shows, it is about all that was committed
+// before the last fetch that still gave the first: however long a writer was held
+// up, a heartbeat cannot seem younger than it is.
+func (last observation) then(now observation) (next observation, since time.Time) {
 	switch {
-	case last.sent.IsZero() || last.losses != now.losses || h.Beat < last.Beat:
-		return now
-	case h.Beat == last.Beat:
+	case last.sent.IsZero() || last.losses != now.losses || now.Beat < last.Beat:
+		return now, time.Time{}
+	case now.Beat == last.Beat:
 		now.proves = last.proves
-		return now
+		return now, time.Time{}
 	}
 	now.proves = last.sent
-	if !last.proves.IsZero() {
-		c.fresh.set(last.proves.Add(-h.Lag), now.losses)
-		c.fences.lower(h.Beat)
+	if last.proves.IsZero() {
+		return now, time.Time{}
 	}
-	return now
+	return now, last.proves.Add(-now.Lag)
 }

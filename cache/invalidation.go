@@ -23,13 +23,22 @@ func (c *Cache) onInvalidations(messages []rueidis.RedisMessage) {
 }
 
 // lose begins anew. Freshness goes first, so that nothing is filled behind the
-// flush.
+// flush. What a fresh process held is kept for when the primary is down, too.
 func (c *Cache) lose() {
-	c.fresh.clear()
+	was := c.fresh.clear()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, records := range c.kinds {
-		records.flush()
+		records.flush(was)
+	}
+}
+
+// dropAside frees what was set aside: a heartbeat has come, so the primary is up.
+func (c *Cache) dropAside() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, records := range c.kinds {
+		records.dropAside()
 	}
 }
 

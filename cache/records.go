@@ -88,8 +88,8 @@ func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, erro
 			return v, nil
 		}
 	}
-	if r.mayBeStale(key, now) {
-		return r.missOrStale(ctx, key, now)
+	if r.old(key, now) != nil {
+		return r.missOrOld(ctx, key, now)
 	}
 	return r.miss(ctx, key, now)
 }
@@ -133,7 +133,13 @@ func (r *Records[V]) invalidate(key *Key) {
 	r.flights.Forget(string(key[:]))
 }
 
-func (r *Records[V]) flush() {
-	r.table.Flush()
+func (r *Records[V]) flush(keep bool) {
+	if keep && r.StaleIfError > 0 {
+		r.table.SetAside()
+	} else {
+		r.table.Flush()
+	}
 	r.unknown.Flush()
 }
+
+func (r *Records[V]) dropAside() { r.table.DropAside() }

@@ -9,17 +9,29 @@ import (
 // record instead. A silent primary would else hold up each for its whole deadline.
 const staleWait = 250 * time.Millisecond
 
-// mayBeStale tells whether an old record is there, and young enough for a primary
-// that is down.
-func (r *Records[V]) mayBeStale(key *Key, now time.Time) bool {
-	return r.StaleIfError > 0 && r.cache != nil && r.cache.Age(now) <= r.StaleIfError && r.table.Get(key) != nil
+// old gives a record that is young enough for a primary that is down, or nil. What
+// was set aside when the connection was lost counts from the last proof before that.
+func (r *Records[V]) old(key *Key, now time.Time) *V {
+	if r.StaleIfError <= 0 || r.cache == nil {
+		return nil
+	}
+	if r.cache.Age(now) <= r.StaleIfError {
+		if v := r.table.Get(key); v != nil {
+			return v
+		}
+	}
+	if r.cache.fresh.ageBefore(now) <= r.StaleIfError {
+		return r.table.Aside(key)
+	}
+	return nil
 }
 
-// missOrStale asks the primary, for staleWait. A primary that is down is not asked
-// again for breakerPause.
-func (r *Records[V]) missOrStale(ctx context.Context, key *Key, now time.Time) (*V, error) {
+// missOrOld asks the primary, for staleWait. A primary that is down is not asked
+// again for breakerPause. A writer of this process may take the old record away
+// meanwhile.
+func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V, error) {
 	if r.sinceBase() < r.down.Load() {
-		if old := r.table.Get(key); old != nil {
+		if old := r.old(key, now); old != nil {
 			return old, nil
 		}
 	}
@@ -30,7 +42,7 @@ func (r *Records[V]) missOrStale(ctx context.Context, key *Key, now time.Time) (
 		return v, err
 	}
 	r.down.Store(r.sinceBase() + int64(r.cache.opts.breakerPause))
-	if old := r.table.Get(key); old != nil { // a writer of this process may have evicted it meanwhile
+	if old := r.old(key, now); old != nil {
 		return old, nil
 	}
 	return v, err

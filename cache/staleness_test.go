@@ -155,9 +155,47 @@ func TestStaleIfError(t *testing.T) {
 	b.primary.fail(other)
 	b.becomes(func() bool { return errors.Is(get(p, key, time.Now()), other) }) // when it is asked again
 
+}
+
+// The connection is lost, and the primary is down. What the process held counts from
+// the last proof of before; what it replaces itself is gone.
+func TestStaleIfErrorAfterALoss(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	down := errors.New("down")
+	strict := b.process()
+	b.source.StaleIfError, b.source.Down = time.Hour, func(err error) bool { return errors.Is(err, down) }
+	p := b.process()
+	for n := range 2 {
+		b.primary.secretly(cache.KeyOf(n), "one")
+		b.cached(p, cache.KeyOf(n), "one")
+		b.cached(strict, cache.KeyOf(n), "one")
+	}
+	wake := b.drainer.rest()
+	defer wake()
 	b.primary.fail(down)
-	p.Push("") // the connection is lost: nobody knows how old the table is
-	require.ErrorIs(t, get(p, key, time.Now()), down)
+	get := func(p *process, n int, now time.Time) error {
+		k := cache.KeyOf(n)
+		text, err := p.records.Get(t.Context(), &k, now)
+		if err == nil {
+			require.Equal(t, "one", *text)
+		}
+		return err
+	}
+	for range 3 { // losses
+		p.Push("")
+		strict.Push("")
+		require.NoError(t, get(p, 0, time.Now()))
+		require.ErrorIs(t, get(p, 0, time.Now().Add(time.Hour)), down)
+		require.ErrorIs(t, get(strict, 0, time.Now()), down)
+	}
+	b.evict(p, cache.KeyOf(0))
+	require.ErrorIs(t, get(p, 0, time.Now()), down)
+	require.NoError(t, get(p, 1, time.Now()))
+	b.primary.fail(nil)
+	wake()
+	b.fresh(p)
+	b.becomes(func() bool { return p.records.Aside(cache.KeyOf(1)) == nil })
 }
 
 // What this process itself has replaced does not come back, either.

@@ -22,6 +22,7 @@ const slotsPerBucket = 6
 // [Table.Invalidate] moves it, and [Ticket.Store] stores only if it has not moved.
 type Table[V any] struct {
 	live      atomic.Pointer[[]bucket[V]]
+	aside     atomic.Pointer[[]bucket[V]]
 	evictions atomic.Int64
 }
 
@@ -53,8 +54,17 @@ func NewTable[V any](size int) *Table[V] {
 }
 
 // Get gives the record of a key, or nil. The record must not be changed.
-func (t *Table[V]) Get(key *Key) *V {
-	b := bucketOf(*t.live.Load(), key)
+func (t *Table[V]) Get(key *Key) *V { return bucketOf(*t.live.Load(), key).get(key) }
+
+// Aside is Get for what was set aside.
+func (t *Table[V]) Aside(key *Key) *V {
+	if aside := t.aside.Load(); aside != nil {
+		return bucketOf(*aside, key).get(key)
+	}
+	return nil
+}
+
+func (b *bucket[V]) get(key *Key) *V {
 	for i := range b.slots {
 		it := b.slots[i].Load()
 		if it != nil && it.key == *key {
@@ -73,9 +83,12 @@ func (t *Table[V]) Invalidate(key *Key) {
 		bucketOf(*live, key).invalidate(key)
 		now := t.live.Load()
 		if now == live {
-			return
+			break
 		}
 		live = now // a Flush came in between; a fill may have begun behind it
+	}
+	if aside := t.aside.Load(); aside != nil {
+		bucketOf(*aside, key).invalidate(key)
 	}
 }
 
@@ -96,6 +109,16 @@ func (t *Table[V]) Flush() {
 	fresh := make([]bucket[V], len(*t.live.Load()))
 	t.live.Store(&fresh)
 }
+
+// SetAside is Flush, but what the table held can be had by [Table.Aside] until it is
+// set aside again.
+func (t *Table[V]) SetAside() {
+	t.aside.Store(t.live.Load()) // first: an Invalidate finds it in one place at least
+	t.Flush()
+}
+
+// DropAside lets go what was set aside.
+func (t *Table[V]) DropAside() { t.aside.Store(nil) }
 
 // Evictions counts the records that went for others' sake.
 func (t *Table[V]) Evictions() int64 { return t.evictions.Load() }

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -64,7 +65,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
+		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})

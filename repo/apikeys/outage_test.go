@@ -62,6 +62,13 @@ func (o *outage) validates(c *repo.Client, hash string) error {
 // Both servers are down. A cached key goes on for MaxStaleness, where StaleIfError
 // allows it longer, and nothing else does.
 func TestBothServersAreDown(t *testing.T) {
+	for name, end := range map[string]func(*faultproxy.Proxy){"cut": (*faultproxy.Proxy).Cut, "silent": (*faultproxy.Proxy).Stall} {
+		t.Run(name, func(t *testing.T) { bothServersAreDown(t, end) })
+	}
+}
+
+func bothServersAreDown(t *testing.T, end func(*faultproxy.Proxy)) {
+	t.Helper()
 	o := setupOutage(t)
 	longer := o.cfg
 	longer.StaleIfError = time.Hour
@@ -80,7 +87,7 @@ func TestBothServersAreDown(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 	o.postgres.Cut()
 	before := len(o.log.String())
-	o.redis.Stall()
+	end(o.redis)
 	require.Eventually(t, func() bool {
 		err := o.validates(o.Client, k.HashedKey)
 		require.True(t, err == nil || result.From(err).Code == result.ConnectionFailed, "%v", err)

@@ -28,7 +28,8 @@ type Config struct {
 	// CachedKeys is how many keys the process keeps; 0 is cache.DefaultRecords.
 	CachedKeys int
 	// StaleIfError is how long cached keys go on validating while the primary is
-	// down, since the last proof of freshness; 0 is not beyond MaxStaleness.
+	// down, since the last proof of freshness; 0 is not at all once the cache is not
+	// fresh.
 	StaleIfError time.Duration
 	Ledger       Ledger
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, taken as text;
