@@ -208,8 +208,9 @@ func (r *run) sawAll() bool {
 			}
 		}
 	}
+	_, answered := r.book.count()
 	d := r.sightings()
-	return d.FastPath > 0 && d.OnConflict > 0 && d.Own > 0 && r.rep.Audits > 0
+	return (answered > 0 || r.book.behind) && d.FastPath > 0 && d.OnConflict > 0 && d.Own > 0 && r.rep.Audits > 0
 }
 
 // sightings sums what all proxies have seen.
