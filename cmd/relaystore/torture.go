@@ -16,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/bench"
 	"github.com/seed14a526e0/relaystore/internal/devstack"
 	"github.com/seed14a526e0/relaystore/internal/torture"
+	"github.com/seed14a526e0/relaystore/repo"
 )
 
 const (
@@ -44,6 +45,8 @@ where lost were acknowledged and are not stored, duplicated are stored once more
 and mismatch counts sums, records and answers that are not right. The exit code
 is 0 where these three are 0, else 1. Ctrl-C ends the violence; the audit follows.
 
+Under --usage-writes write_behind the same must hold once the journal is empty.
+
 It starts a private PostgreSQL and Redis that go away with it. Where DATABASE_URL
 or REDIS_URL is set, that server is used instead, in a database and under keys of
 its own; it is not killed then. PostgreSQL is reached without TLS.`
@@ -66,6 +69,7 @@ func newTortureCmd() *cobra.Command {
 	c.Flags().IntVar(&opts.Kills, "kills", 0, fmt.Sprintf("end after so many kills (default %d or --duration)", tortureKills))
 	c.Flags().IntVar(&opts.Gateways, "gateways", 3, "how many processes record")
 	c.Flags().IntVar(&opts.Callers, "callers", 16, "how many callers each of them has")
+	c.Flags().StringVar(&opts.UsageWrites, "usage-writes", repo.WriteThrough, "how they record: "+repo.WriteThrough+" or "+repo.WriteBehind)
 	c.Flags().Uint64Var(&opts.Seed, "seed", 0, "draws the faults (default another one each time)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object before the last line")
 	c.Flags().BoolVar(&opts.Quick, "quick", false, "hurry, for tests")
@@ -165,7 +169,7 @@ func printTortureReport(w io.Writer, rep *torture.Report) {
 		t.AppendRow(table.Row{name, rep.Faults[name]})
 	}
 	t.Render()
-	fmt.Fprintf(w, "Seed %d; %.0f s of violence, %d gateways.\n", rep.Seed, rep.Seconds, rep.Gateways)
+	fmt.Fprintf(w, "Seed %d; %.0f s of violence, %d gateways, usage by %s.\n", rep.Seed, rep.Seconds, rep.Gateways, rep.UsageWrites)
 	fmt.Fprintf(w, "Duplicates: %d answers; the plain INSERT refused %d batches for them, ON CONFLICT left out %d records.\n",
 		rep.Duplicates.Answered, rep.Duplicates.FastPath, rep.Duplicates.OnConflict)
 	fmt.Fprintf(w, "The library's own retries found %d times what they had stored before.\n", rep.Duplicates.Own)

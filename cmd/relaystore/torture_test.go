@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/torture"
+	"github.com/seed14a526e0/relaystore/repo"
 )
 
 // privately makes relaystore start servers of its own.
@@ -31,7 +32,18 @@ func tortured(t *testing.T, env []string, args ...string) (rep torture.Report, c
 
 func TestTorture(t *testing.T) {
 	t.Parallel()
-	rep, code := tortured(t, privately, "--quick")
+	for _, writes := range []string{repo.WriteThrough, repo.WriteBehind} {
+		t.Run(writes, func(t *testing.T) {
+			t.Parallel()
+			rep, code := tortured(t, privately, "--quick", "--usage-writes", writes)
+			require.Equal(t, writes, rep.UsageWrites)
+			requireTortured(t, rep, code)
+		})
+	}
+}
+
+func requireTortured(t *testing.T, rep torture.Report, code int) {
+	t.Helper()
 	require.Equal(t, exitOK, code, "%+v", rep)
 	require.Regexp(t, `^torture: kills=[1-9]\d* acknowledged=[1-9]\d* stored=[1-9]\d* lost=0 duplicated=0 mismatch=0$`, rep.String())
 	for _, name := range []string{
@@ -46,7 +58,9 @@ func TestTorture(t *testing.T) {
 		rep.Faults["Redis killed"])
 	require.Greater(t, rep.Gateways, 3)
 	require.Positive(t, rep.Audits)
-	require.Positive(t, rep.Duplicates.Answered)
+	if rep.UsageWrites == repo.WriteThrough {
+		require.Positive(t, rep.Duplicates.Answered)
+	}
 	require.Positive(t, rep.Duplicates.FastPath)
 	require.Positive(t, rep.Duplicates.OnConflict)
 	require.Positive(t, rep.Duplicates.Own)
@@ -102,7 +116,7 @@ func TestTortureInterrupted(t *testing.T) {
 
 func TestTortureRefuses(t *testing.T) {
 	t.Parallel()
-	for _, flag := range []string{"--gateways=1", "--gateways=17", "--callers=0", "--callers=1001", "--duration=-1s", "--kills=-1"} {
+	for _, flag := range []string{"--gateways=1", "--gateways=17", "--callers=0", "--callers=1001", "--duration=-1s", "--kills=-1", "--usage-writes=x"} {
 		p := relaystore(t, privately, "torture", flag)
 		out, code := p.finish(t)
 		require.Equal(t, exitFailure, code, flag)

@@ -41,7 +41,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 		},
 		answers: func(ctx context.Context) error { return pingPostgres(ctx, s.Dir) },
 	}
-	if err := v.Start(ctx); err != nil {
+	if err := v.try(ctx); err != nil {
 		return err
 	}
 	if err := s.createDatabase(ctx, v.process); err != nil {

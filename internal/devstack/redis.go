@@ -63,7 +63,7 @@ func (s *Stack) tryRedis(ctx context.Context, password string) (int, error) {
 		launch:  func() (*process, error) { return s.spawn("redis", syscall.SIGKILL, s.programs.redis, conf) },
 		answers: func(ctx context.Context) error { return pingRedis(ctx, port, password) },
 	}
-	if err := v.Start(ctx); err != nil {
+	if err := v.try(ctx); err != nil {
 		return 0, err
 	}
 	s.Redis = v

@@ -12,6 +12,10 @@ type fate struct {
 
 // book has the fates of all records.
 type book struct {
+	// behind tells that the library does not know a duplicate when it acknowledges,
+	// and has what it acknowledged in the ledger only later.
+	behind bool
+
 	mu      sync.Mutex
 	streams [][]fate // by stream and number, less one each
 
@@ -19,7 +23,7 @@ type book struct {
 	failures                        map[string]int64 // by code
 }
 
-func newBook() *book { return &book{failures: make(map[string]int64)} }
+func newBook(behind bool) *book { return &book{behind: behind, failures: make(map[string]int64)} }
 
 // open gives n new streams, by the first one.
 func (b *book) open(n int) int64 {
@@ -85,14 +89,14 @@ type verdict struct {
 }
 
 // judge compares a fate with how often the record is stored.
-func (f fate) judge(n int64) (v verdict) {
+func (b *book) judge(f fate, n int64) (v verdict) {
 	if f.acknowledged > 0 && n == 0 {
 		v.lost = 1
 	}
 	v.duplicated = max(0, n-1)
 	unanswered := f.begun - f.acknowledged - f.refused
 	switch {
-	case f.counted > 1,
+	case f.counted > 1 && !b.behind,
 		f.acknowledged > 0 && f.counted == 0 && unanswered == 0, // a duplicate of nothing
 		n > 0 && f.begun == f.refused:
 		v.untrue = 1

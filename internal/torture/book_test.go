@@ -32,13 +32,22 @@ func TestJudge(t *testing.T) {
 		"two first ones, each stored":              {fate{2, 2, 2, 0}, 2, verdict{duplicated: 1, untrue: 1}},
 		"nobody's, which the audit accuses itself": {fate{}, 0, verdict{}},
 	} {
-		require.Equal(t, test.want, test.fate.judge(test.stored), name)
+		require.Equal(t, test.want, newBook(false).judge(test.fate, test.stored), name)
 	}
+}
+
+// Under write_behind, two calls may both be told that they were the first.
+func TestJudgeBehind(t *testing.T) {
+	t.Parallel()
+	twice := fate{begun: 2, acknowledged: 2, counted: 2}
+	require.Equal(t, verdict{}, newBook(true).judge(twice, 1))
+	require.Equal(t, verdict{lost: 1}, newBook(true).judge(twice, 0))
+	require.Equal(t, verdict{duplicated: 1}, newBook(true).judge(twice, 2))
 }
 
 func TestBook(t *testing.T) {
 	t.Parallel()
-	b := newBook()
+	b := newBook(false)
 	require.EqualValues(t, 1, b.open(2))
 	require.EqualValues(t, 3, b.open(1))
 	m := mark{2, 1}

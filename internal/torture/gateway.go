@@ -46,7 +46,7 @@ func Gateway(p bench.Place, orders io.Reader, reports io.Writer) error {
 			queue <- o
 		}
 	}()
-	client, err := open(ctx, p)
+	client, err := open(ctx, p, s.UsageWrites)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -59,12 +59,13 @@ func Gateway(p bench.Place, orders io.Reader, reports io.Writer) error {
 }
 
 // open tries until PostgreSQL is there.
-func open(ctx context.Context, p bench.Place) (*repo.Client, error) {
+func open(ctx context.Context, p bench.Place, usageWrites string) (*repo.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	for {
 		client, err := repo.Open(ctx, repo.Config{
-			DatabaseURL: p.DatabaseURL, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, Logger: slog.New(slog.DiscardHandler),
+			DatabaseURL: p.DatabaseURL, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, UsageWrites: usageWrites,
+			Logger: slog.New(slog.DiscardHandler),
 		})
 		if err == nil || !pause(ctx, 20*time.Millisecond) {
 			return client, err
@@ -102,6 +103,7 @@ func (g *gateway) serve(ctx context.Context, s setup, orders <-chan order) {
 			if o.Rest {
 				rest()
 				g.calls.Wait()
+				g.drained(ctx, s.UsageWrites)
 				g.tell(report{Event: resting})
 			}
 		}
@@ -110,6 +112,16 @@ func (g *gateway) serve(ctx context.Context, s setup, orders <-chan order) {
 	defer cancel()
 	_ = g.client.Close(closing) // callers are told what could not be written
 	g.calls.Wait()
+}
+
+// drained waits until the journal is empty.
+func (g *gateway) drained(ctx context.Context, usageWrites string) {
+	for usageWrites == repo.WriteBehind {
+		health, err := g.client.Usage.JournalHealth(ctx)
+		if err == nil && health.Unflushed == 0 || !pause(ctx, 20*time.Millisecond) {
+			return
+		}
+	}
 }
 
 // tell writes one line; where nobody reads any more, the orders end as well.

@@ -28,7 +28,7 @@ func setUp(t *testing.T) *bundle {
 	cfg := testclient.Config(t)
 	b := &bundle{cfg: cfg, client: testclient.Open(t, cfg), pool: testdb.Pool(t, cfg.DatabaseURL)}
 	b.run = &run{
-		place: bench.Place{DatabaseURL: cfg.DatabaseURL}, book: newBook(),
+		place: bench.Place{DatabaseURL: cfg.DatabaseURL}, book: newBook(false),
 		rep: Report{Mismatches: make(map[string]int64)}, traffic: traffic{Begun: time.Now().UTC().Truncate(time.Microsecond)},
 	}
 	for range 3 {

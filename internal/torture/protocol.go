@@ -9,15 +9,17 @@ type setup struct {
 	traffic
 
 	// First is the stream of the first of its callers.
-	First   int64 `json:"first"`
-	Callers int   `json:"callers"`
+	First       int64  `json:"first"`
+	Callers     int    `json:"callers"`
+	UsageWrites string `json:"usageWrites"`
 }
 
 // order is what a gateway is told later.
 type order struct {
 	// Retry is to be recorded once more.
 	Retry *mark `json:"retry,omitempty"`
-	// Rest ends the callers; the gateway says when the last one has its answer.
+	// Rest ends the callers; the gateway says when the last one has its answer and
+	// the journal, if there is one, is empty.
 	Rest bool `json:"rest,omitempty"`
 }
 

@@ -5,7 +5,10 @@ import "fmt"
 // Report is what [Run] did and found.
 type Report struct {
 	// Seed draws the same faults again, though not at the same moments.
-	Seed    uint64  `json:"seed"`
+	Seed uint64 `json:"seed"`
+	// UsageWrites is the strategy.
+	UsageWrites string `json:"usageWrites"`
+
 	Seconds float64 `json:"seconds"`
 	// Kills are the SIGKILLs and the kills of servers.
 	Kills int `json:"kills"`
@@ -70,8 +73,7 @@ func (r *Report) example(text string) {
 }
 
 // judge sums the verdicts.
-func (r *Report) judge(m mark, f fate, stored int64) {
-	v := f.judge(stored)
+func (r *Report) judge(m mark, f fate, stored int64, v verdict) {
 	if v == (verdict{}) {
 		return
 	}

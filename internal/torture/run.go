@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -34,6 +35,8 @@ type Options struct {
 	Kills    int
 	// Gateways record at the same time, each with so many Callers.
 	Gateways, Callers int
+	// UsageWrites is a strategy of repo.Config; "" is its default.
+	UsageWrites string
 	// Seed draws the faults.
 	Seed uint64
 	// Quick, for tests, hurries until every kind of fault has happened and duplicates
@@ -50,6 +53,8 @@ func (o Options) Check() error {
 		return result.Invalid("gateways", "must lie between 2 and %d", MaxGateways)
 	case o.Callers < 1 || o.Callers > MaxCallers:
 		return result.Invalid("callers", "must lie between 1 and %d", MaxCallers)
+	case o.UsageWrites != "" && o.UsageWrites != repo.WriteThrough && o.UsageWrites != repo.WriteBehind:
+		return result.Invalid("usage-writes", "must be %s or %s", repo.WriteThrough, repo.WriteBehind)
 	case o.Duration < 0:
 		return result.Invalid("duration", "must not be negative")
 	case o.Kills < 0:
@@ -84,8 +89,8 @@ func Run(ctx context.Context, p bench.Place, s Servers, o Options) (*Report, err
 		return nil, err
 	}
 	r := &run{
-		place: p, servers: s, opts: o, book: newBook(), again: retries{random: rand.New(rand.NewPCG(o.Seed, 0))}, //nolint:gosec // to repeat it
-		rep: Report{Seed: o.Seed, Faults: make(map[string]int), Mismatches: make(map[string]int64), Examples: []string{}},
+		place: p, servers: s, opts: o, book: newBook(o.UsageWrites == repo.WriteBehind), again: retries{random: rand.New(rand.NewPCG(o.Seed, 0))}, //nolint:gosec // to repeat it
+		rep: Report{Seed: o.Seed, UsageWrites: cmp.Or(o.UsageWrites, repo.WriteThrough), Faults: make(map[string]int), Mismatches: make(map[string]int64), Examples: []string{}},
 	}
 	defer r.abandon()
 	violently, fail := context.WithCancelCause(ctx)
@@ -203,8 +208,9 @@ func (r *run) sawAll() bool {
 			}
 		}
 	}
+	_, answered := r.book.count()
 	d := r.sightings()
-	return d.FastPath > 0 && d.OnConflict > 0 && d.Own > 0 && r.rep.Audits > 0
+	return (answered > 0 || r.book.behind) && d.FastPath > 0 && d.OnConflict > 0 && d.Own > 0 && r.rep.Audits > 0
 }
 
 // sightings sums what all proxies have seen.

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// recoverTimeout bounds a server's start on its data, which takes a second.
-	recoverTimeout = 2 * time.Minute
-	longestDown    = time.Second
-	longestPaused  = 3 * time.Second
+	// askTimeout bounds a question to PostgreSQL, and its recovery after.
+	askTimeout    = 2 * time.Minute
+	longestDown   = time.Second
+	longestPaused = 3 * time.Second
 )
 
 // Servers are those that may be killed; nil ones are somebody else's.
@@ -46,28 +46,15 @@ func (r *run) redisFaults() []fault {
 }
 
 func (r *run) killPostgres(ctx context.Context, random *rand.Rand) (bool, error) {
-	r.servers.Postgres.Kill()
+	r.servers.Postgres.Kill(syscall.SIGQUIT)
 	r.while(ctx, random, longestDown)
-	return true, startAgain(ctx, r.servers.Postgres)
+	return true, r.servers.Postgres.Start(context.WithoutCancel(ctx))
 }
 
 func (r *run) killRedis(ctx context.Context, random *rand.Rand) (bool, error) {
-	r.servers.Redis.Kill()
+	r.servers.Redis.Kill(syscall.SIGKILL)
 	r.while(ctx, random, longestDown)
-	return true, startAgain(ctx, r.servers.Redis)
-}
-
-// startAgain tries for a while: a client's connection may have taken Redis' port.
-func startAgain(ctx context.Context, v *devstack.Server) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverTimeout)
-	defer cancel()
-	for {
-		err := v.Start(ctx)
-		var failed *devstack.StartError
-		if !errors.As(err, &failed) || !pause(ctx, 100*time.Millisecond) {
-			return err
-		}
-	}
+	return true, r.servers.Redis.Start(context.WithoutCancel(ctx))
 }
 
 func (r *run) pauseRedis(ctx context.Context, random *rand.Rand) (bool, error) {
@@ -86,7 +73,7 @@ ORDER BY random() LIMIT 1`
 // killBackend is SIGKILL to one of PostgreSQL's processes: it ends all others then
 // and recovers as after a crash.
 func (r *run) killBackend(ctx context.Context, _ *rand.Rand) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	var pid int
 	if err := r.ask(ctx, aBackend, &pid); err != nil {
@@ -95,7 +82,7 @@ func (r *run) killBackend(ctx context.Context, _ *rand.Rand) (bool, error) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return false, unlessAbsent(err)
 	}
-	return true, r.servers.Postgres.Await(ctx)
+	return true, r.servers.Postgres.Start(ctx)
 }
 
 // unlessAbsent passes over that there is no connection, or not any more, and that
@@ -108,7 +95,7 @@ func unlessAbsent(err error) error {
 }
 
 func (r *run) terminateBackend(ctx context.Context, _ *rand.Rand) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	var ended bool
 	err := r.ask(ctx, "SELECT pg_terminate_backend(pid) FROM ("+aBackend+") AS b", &ended)

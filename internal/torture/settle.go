@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// settleTimeout bounds each step towards the end. The longest calls take 5 s, and
-	// a compactor looks after what dead processes left every 10 s.
-	settleTimeout = time.Minute
+	// settleTimeout bounds each step towards the end. The longest calls take 5 s, a
+	// compactor looks after what dead processes left every 10 s, and a journal hands
+	// that over after 30 s.
+	settleTimeout = 3 * time.Minute
 	settleEvery   = 20 * time.Millisecond
 )
 
 var errUnsettled = errors.New("the gateways do not come to rest")
 
 // settle lets every caller have its answer, the compactor finish and the gateways
-// end. What is still pending after a minute stays so: it counts as such.
+// end. What is still pending after that time stays so: it counts as such.
 func (r *run) settle(ctx context.Context) error {
 	r.rep.Duplicates = r.sightings()
 	for _, s := range r.slots {

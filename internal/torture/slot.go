@@ -36,7 +36,7 @@ func (r *run) newSlot(n int) (*slot, error) {
 // start starts a gateway with new callers.
 func (s *slot) start() error {
 	first := s.run.book.open(s.run.opts.Callers)
-	c, err := startChild(s.place, setup{s.run.traffic, first, s.run.opts.Callers}, s.hear)
+	c, err := startChild(s.place, setup{s.run.traffic, first, s.run.opts.Callers, s.run.opts.UsageWrites}, s.hear)
 	if c != nil {
 		s.mu.Lock()
 		s.child = c
