@@ -67,7 +67,7 @@ func (f *traffic) requireNoErrors(t *testing.T) {
 func TestVerifyWhileWriting(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 5)
-	f := b.startTraffic(t, 60, b.keys)
+	f := b.startTraffic(t, 300, b.keys)
 	for n := 0; f.writing.Err() == nil || n == 0; n++ {
 		rep := b.verify(t, n%2 == 1)
 		require.Zero(t, rep.Wrong, "%+v", rep.Cells)
@@ -92,7 +92,7 @@ func TestRepairWhileWriting(t *testing.T) {
 		writeBatch(t, b, entries)
 	}
 	require.NoError(t, b.compact(t.Context()))
-	f := b.startTraffic(t, 60, busy)
+	f := b.startTraffic(t, 300, busy)
 	var last int64
 	for n := 0; f.writing.Err() == nil || n == 0; n++ {
 		b.exec(t, "UPDATE usage_rollups SET requests = requests + 1 WHERE api_key_id = $1", hurt[0])
@@ -157,6 +157,33 @@ func TestVerifyWaitsForTheCompactor(t *testing.T) {
 	b.requireRollupsEqualRecords(t)
 }
 
+// TestVerifyLooksAgain repairs what another one has just repaired: that is no longer
+// wrong, and not counted twice.
+func TestVerifyLooksAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	writeBatch(t, b, b.numbered(t, 3))
+	require.NoError(t, b.compact(t.Context()))
+	b.exec(t, "UPDATE usage_rollups_daily SET requests = requests + 5")
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background()) //nolint:errcheck // committed below
+	require.NoError(t, b.queries.UsageCompactorHold(t.Context(), tx, compactLock))
+	_, err = tx.Exec(t.Context(), "UPDATE usage_rollups_daily SET requests = requests - 5")
+	require.NoError(t, err)
+	repaired := make(chan VerifyReport, 1)
+	go func() {
+		rep, _ := b.Verify(t.Context(), VerifyOptions{Repair: true})
+		repaired <- rep
+	}()
+	b.waitForLock(t)
+	require.NoError(t, tx.Commit(t.Context()))
+	rep := <-repaired
+	require.Zero(t, rep.Wrong)
+	require.Empty(t, rep.Cells)
+	require.Positive(t, rep.Chunks)
+}
+
 // TestVerifyWhileCleaningUp moves the horizon and removes records between two
 // comparisons: what is before it now is no concern.
 func TestVerifyWhileCleaningUp(t *testing.T) {
@@ -214,6 +241,39 @@ func TestVerifyTotalsAfterCleaningUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, rep.Wrong, "%+v", rep.Cells)
 	require.Equal(t, "usage_totals: they count rollups from before 2025-03-02 on, which have been removed", rep.Unchecked)
+}
+
+// TestVerifyTotalsWhileCleaningUp removes rollups, or the records of a wrong day, when
+// the first kind of totals has been compared.
+func TestVerifyTotalsWhileCleaningUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 3)
+	b.spread(t)
+	b.exec(t, "UPDATE usage_rollups_daily SET cost = cost + 1 WHERE bucket = '2025-03-01Z'")
+	during := func(days int, cleanUp func()) VerifyReport {
+		moved := false
+		rep, err := b.Verify(t.Context(), VerifyOptions{Progress: func(done, _ int) {
+			if done > days*24 && !moved {
+				moved = true
+				cleanUp()
+			}
+		}})
+		require.NoError(t, err)
+		require.True(t, moved)
+		for _, c := range rep.Cells {
+			require.Equal(t, "usage_rollups_daily", c.Tier)
+		}
+		return rep
+	}
+	rep := during(3, func() { b.cleanUp(t, at(t, "2025-03-02T00:00:00Z")) })
+	require.Contains(t, rep.Unchecked, "records of a wrong day")
+	b.exec(t, "UPDATE usage_rollups_daily SET cost = cost - 1 WHERE bucket = '2025-03-01Z'")
+	require.Zero(t, b.verify(t, false).Wrong)
+	rep = during(2, func() {
+		b.exec(t, "UPDATE usage_horizon SET rollups_from = '2025-03-02Z'")
+		b.exec(t, "DELETE FROM usage_rollups_daily WHERE bucket < '2025-03-02Z'")
+	})
+	require.Contains(t, rep.Unchecked, "from before 2025-03-02 on")
 }
 
 // TestVerifyManyWrongDays has more than the totals read from the records.
