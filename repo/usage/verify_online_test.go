@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/db"
@@ -294,6 +295,32 @@ func TestVerifyManyWrongDays(t *testing.T) {
 	require.EqualValues(t, maxWrongDays+1, rep.Wrong)
 	require.Contains(t, rep.Unchecked, "more than 31 days")
 	require.EqualValues(t, maxWrongDays+1, b.verify(t, true).Repaired)
+}
+
+// TestVerifySurvivesARestart loses every connection of the pool in the middle.
+func TestVerifySurvivesARestart(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 3)
+	b.spread(t)
+	b.Primary.Retry.BaseDelay = time.Millisecond
+	b.exec(t, "UPDATE usage_rollups_daily SET cost = cost + 1")
+	wrong := b.count(t, "SELECT count(*) FROM usage_rollups_daily")
+	conn, err := pgx.Connect(t.Context(), b.url)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	ended := false
+	rep, err := b.Verify(t.Context(), VerifyOptions{Repair: true, Progress: func(done, _ int) {
+		if done > 24 && !ended {
+			ended = true
+			_, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			require.NoError(t, err)
+		}
+	}})
+	require.NoError(t, err)
+	require.True(t, ended)
+	require.Equal(t, wrong, rep.Repaired)
+	require.Zero(t, b.verify(t, false).Wrong)
 }
 
 // TestVerifyHalves has comparisons that take too long unless they are of a quarter of

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -229,6 +230,25 @@ func TestVerifyEmpty(t *testing.T) {
 	require.EqualValues(t, 1, rep.Repaired)
 	require.Equal(t, at(t, "2000-01-01T00:00:00Z"), rep.From)
 	require.Less(t, rep.Chunks, 40)
+}
+
+func TestVerifyReportJSON(t *testing.T) {
+	t.Parallel()
+	rep := VerifyReport{
+		From: at(t, "2025-03-01T00:00:00Z"), To: at(t, "2025-03-02T00:00:00Z"), Chunks: 9, Wrong: 4, Repaired: 4, More: 1, Unchecked: "why",
+		Cells: []WrongCell{
+			{Tier: "usage_rollups", Fault: "extra", APIKeyID: "k", AccountID: "a", Model: "m", Bucket: at(t, "2025-03-01T08:15:00+08:00")},
+			{Tier: "usage_rollups_global", Fault: "figures", Model: "m", Bucket: at(t, "2025-03-01T00:00:00Z")},
+			{Tier: "usage_totals", Fault: "missing", AccountID: "a"},
+		},
+	}
+	out, err := json.Marshal(rep)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"from": "2025-03-01T00:00:00.000Z", "to": "2025-03-02T00:00:00.000Z", "chunks": 9, "wrong": 4, "repaired": 4,
+		"more": 1, "unchecked": "why", "cells": [
+			{"tier": "usage_rollups", "fault": "extra", "apiKeyId": "k", "accountId": "a", "model": "m", "bucket": "2025-03-01T00:15:00.000Z"},
+			{"tier": "usage_rollups_global", "fault": "figures", "model": "m", "bucket": "2025-03-01T00:00:00.000Z"},
+			{"tier": "usage_totals", "fault": "missing", "accountId": "a"}]}`, string(out))
 }
 
 // TestVerifyInterrupted ends it after the first day and runs it again.
