@@ -71,7 +71,8 @@ WITH base AS (
     FROM base b
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -82,10 +83,11 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_daily t USING wrong w
-    WHERE $5::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE $5::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -150,7 +152,8 @@ type UsageVerifyDaysRow struct {
 //	    FROM base b
 //	    GROUP BY 1, 2, 3, 4
 //	), wrong AS (
-//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+//	        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
 //	        l.records, l.requests, l.input_tokens, l.output_tokens,
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
 //	        s.records IS NULL AS missing
@@ -161,10 +164,11 @@ type UsageVerifyDaysRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+//	        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 //	), gone AS (
 //	    DELETE FROM usage_rollups_daily t USING wrong w
-//	    WHERE $5::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+//	    WHERE $5::boolean AND w.records IS NULL
+//	        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 //	), mended AS (
 //	    INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
 //	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -252,7 +256,7 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_global t USING wrong w
     WHERE $5::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -273,7 +277,8 @@ WITH base AS (
         total_tokens = excluded.total_tokens,
         cost = excluded.cost
 )
-SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+    w.model::text AS model, w.bucket::timestamptz AS bucket,
     (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
     count(*) OVER () AS wrong
 FROM wrong w
@@ -331,7 +336,7 @@ type UsageVerifyGlobalRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+//	        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 //	), gone AS (
 //	    DELETE FROM usage_rollups_global t USING wrong w
 //	    WHERE $5::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -352,7 +357,8 @@ type UsageVerifyGlobalRow struct {
 //	        total_tokens = excluded.total_tokens,
 //	        cost = excluded.cost
 //	)
-//	SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+//	SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+//	    w.model::text AS model, w.bucket::timestamptz AS bucket,
 //	    (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
 //	    count(*) OVER () AS wrong
 //	FROM wrong w
@@ -422,7 +428,7 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_global_daily t USING wrong w
     WHERE $5::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -443,7 +449,8 @@ WITH base AS (
         total_tokens = excluded.total_tokens,
         cost = excluded.cost
 )
-SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+    w.model::text AS model, w.bucket::timestamptz AS bucket,
     (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
     count(*) OVER () AS wrong
 FROM wrong w
@@ -501,7 +508,7 @@ type UsageVerifyGlobalDaysRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+//	        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 //	), gone AS (
 //	    DELETE FROM usage_rollups_global_daily t USING wrong w
 //	    WHERE $5::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -522,7 +529,8 @@ type UsageVerifyGlobalDaysRow struct {
 //	        total_tokens = excluded.total_tokens,
 //	        cost = excluded.cost
 //	)
-//	SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+//	SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+//	    w.model::text AS model, w.bucket::timestamptz AS bucket,
 //	    (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
 //	    count(*) OVER () AS wrong
 //	FROM wrong w
@@ -581,7 +589,8 @@ WITH base AS (
     FROM base b
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -592,10 +601,11 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_hourly t USING wrong w
-    WHERE $5::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE $5::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -660,7 +670,8 @@ type UsageVerifyHoursRow struct {
 //	    FROM base b
 //	    GROUP BY 1, 2, 3, 4
 //	), wrong AS (
-//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+//	        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
 //	        l.records, l.requests, l.input_tokens, l.output_tokens,
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
 //	        s.records IS NULL AS missing
@@ -671,10 +682,11 @@ type UsageVerifyHoursRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND $3 >= (SELECT h.records_from FROM usage_horizon h)
+//	        AND $3 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 //	), gone AS (
 //	    DELETE FROM usage_rollups_hourly t USING wrong w
-//	    WHERE $5::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+//	    WHERE $5::boolean AND w.records IS NULL
+//	        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 //	), mended AS (
 //	    INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
 //	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -815,7 +827,8 @@ func (q *Queries) UsageVerifyNext(ctx context.Context, db DBTX, after time.Time)
 
 const usageVerifyQuarters = `-- name: UsageVerifyQuarters :many
 WITH listed AS (
-    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model, count(*) AS records,
+    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model,
+        count(*) AS records,
         sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
         sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
         sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
@@ -824,7 +837,8 @@ WITH listed AS (
         AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -835,10 +849,11 @@ WITH listed AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND $2 >= (SELECT h.records_from FROM usage_horizon h)
+        AND $2 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups t USING wrong w
-    WHERE $4::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE $4::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -885,7 +900,8 @@ type UsageVerifyQuartersRow struct {
 // row_limit; wrong is how many there are.
 //
 //	WITH listed AS (
-//	    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model, count(*) AS records,
+//	    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model,
+//	        count(*) AS records,
 //	        sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
 //	        sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
 //	        sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
@@ -894,7 +910,8 @@ type UsageVerifyQuartersRow struct {
 //	        AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
 //	    GROUP BY 1, 2, 3, 4
 //	), wrong AS (
-//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+//	    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+//	        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
 //	        l.records, l.requests, l.input_tokens, l.output_tokens,
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
 //	        s.records IS NULL AS missing
@@ -905,10 +922,11 @@ type UsageVerifyQuartersRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND $2 >= (SELECT h.records_from FROM usage_horizon h)
+//	        AND $2 >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 //	), gone AS (
 //	    DELETE FROM usage_rollups t USING wrong w
-//	    WHERE $4::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+//	    WHERE $4::boolean AND w.records IS NULL
+//	        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 //	), mended AS (
 //	    INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
 //	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -1003,7 +1021,8 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND NOT EXISTS (SELECT FROM usage_horizon h WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY ($5::timestamptz[]))
+        AND NOT EXISTS (SELECT FROM usage_horizon h
+            WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY ($5::timestamptz[]))
 ), gone AS (
     DELETE FROM usage_totals t USING wrong w
     WHERE $6::boolean AND w.records IS NULL AND t.kind = w.kind AND t.id = w.id
@@ -1095,7 +1114,8 @@ type UsageVerifyTotalsRow struct {
 //	        l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
 //	        IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
 //	        s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-//	        AND NOT EXISTS (SELECT FROM usage_horizon h WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY ($5::timestamptz[]))
+//	        AND NOT EXISTS (SELECT FROM usage_horizon h
+//	            WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY ($5::timestamptz[]))
 //	), gone AS (
 //	    DELETE FROM usage_totals t USING wrong w
 //	    WHERE $6::boolean AND w.records IS NULL AND t.kind = w.kind AND t.id = w.id

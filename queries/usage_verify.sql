@@ -40,7 +40,8 @@ HAVING count(e.at) > 0;
 -- (usage_records' primary key, usage_rollups_bucket). A row a wrong cell, at most
 -- row_limit; wrong is how many there are.
 WITH listed AS (
-    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model, count(*) AS records,
+    SELECT date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.api_key_id, r.account_id, r.model,
+        count(*) AS records,
         sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
         sum(r.cache_creation_tokens) AS cache_creation_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
         sum(r.total_tokens) AS total_tokens, sum(r.cost) AS cost
@@ -49,7 +50,8 @@ WITH listed AS (
         AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -60,10 +62,11 @@ WITH listed AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND @low >= (SELECT h.records_from FROM usage_horizon h)
+        AND @low >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups t USING wrong w
-    WHERE @repair::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE @repair::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -110,7 +113,8 @@ WITH base AS (
     FROM base b
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -121,10 +125,11 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND @low >= (SELECT h.records_from FROM usage_horizon h)
+        AND @low >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_hourly t USING wrong w
-    WHERE @repair::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE @repair::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups_hourly (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -171,7 +176,8 @@ WITH base AS (
     FROM base b
     GROUP BY 1, 2, 3, 4
 ), wrong AS (
-    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket, coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
+    SELECT coalesce(l.api_key_id, s.api_key_id) AS api_key_id, coalesce(l.bucket, s.bucket) AS bucket,
+        coalesce(l.account_id, s.account_id) AS account_id, coalesce(l.model, s.model) AS model,
         l.records, l.requests, l.input_tokens, l.output_tokens,
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost,
         s.records IS NULL AS missing
@@ -182,10 +188,11 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND @low >= (SELECT h.records_from FROM usage_horizon h)
+        AND @low >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_daily t USING wrong w
-    WHERE @repair::boolean AND w.records IS NULL AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
+    WHERE @repair::boolean AND w.records IS NULL
+        AND t.api_key_id = w.api_key_id AND t.bucket = w.bucket AND t.account_id = w.account_id AND t.model = w.model
 ), mended AS (
     INSERT INTO usage_rollups_daily (api_key_id, bucket, account_id, model, records,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
@@ -243,7 +250,7 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND @low >= (SELECT h.records_from FROM usage_horizon h)
+        AND @low >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_global t USING wrong w
     WHERE @repair::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -264,7 +271,8 @@ WITH base AS (
         total_tokens = excluded.total_tokens,
         cost = excluded.cost
 )
-SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+    w.model::text AS model, w.bucket::timestamptz AS bucket,
     (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
     count(*) OVER () AS wrong
 FROM wrong w
@@ -304,7 +312,7 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND @low >= (SELECT h.records_from FROM usage_horizon h)
+        AND @low >= (SELECT greatest(h.records_from, h.rollups_from) FROM usage_horizon h)
 ), gone AS (
     DELETE FROM usage_rollups_global_daily t USING wrong w
     WHERE @repair::boolean AND w.records IS NULL AND t.bucket = w.bucket AND t.model = w.model
@@ -325,7 +333,8 @@ WITH base AS (
         total_tokens = excluded.total_tokens,
         cost = excluded.cost
 )
-SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id, w.model::text AS model, w.bucket::timestamptz AS bucket,
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS api_key_id, '00000000-0000-0000-0000-000000000000'::uuid AS account_id,
+    w.model::text AS model, w.bucket::timestamptz AS bucket,
     (CASE WHEN w.records IS NULL THEN 'extra' WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault,
     count(*) OVER () AS wrong
 FROM wrong w
@@ -385,7 +394,8 @@ WITH base AS (
         l.cache_creation_tokens, l.cache_read_tokens, l.total_tokens, l.cost)
         IS DISTINCT FROM (s.records, s.requests, s.input_tokens, s.output_tokens,
         s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost)
-        AND NOT EXISTS (SELECT FROM usage_horizon h WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY (@wrong_days::timestamptz[]))
+        AND NOT EXISTS (SELECT FROM usage_horizon h
+            WHERE h.rollups_from > '2000-01-01Z' OR h.records_from > ANY (@wrong_days::timestamptz[]))
 ), gone AS (
     DELETE FROM usage_totals t USING wrong w
     WHERE @repair::boolean AND w.records IS NULL AND t.kind = w.kind AND t.id = w.id

@@ -2,7 +2,6 @@ package usage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -12,13 +11,9 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
-const (
-	// maxCellsReported bounds the cells that a report names.
-	maxCellsReported = 100
-	// verifyTimeout bounds one comparison, its retries included; what takes longer is
-	// compared in halves.
-	verifyTimeout = time.Minute
-)
+// verifyTimeout bounds one comparison, its retries included; what takes longer is
+// compared in halves.
+const verifyTimeout = time.Minute
 
 // VerifyOptions says what Verify does beside comparing.
 type VerifyOptions struct {
@@ -27,56 +22,6 @@ type VerifyOptions struct {
 	// Progress is told how many of how many steps are done; both only grow. A step is
 	// an hour, or a range of ids. nil is not told.
 	Progress func(done, total int)
-}
-
-// VerifyReport is what Verify found.
-type VerifyReport struct {
-	// From and To bound the time that was compared, in whole UTC days; zero where
-	// nothing is kept.
-	From time.Time `json:"from,omitzero"`
-	To   time.Time `json:"to,omitzero"`
-	// Chunks is how many comparisons there were.
-	Chunks int `json:"chunks"`
-	// Wrong counts the cells that differed, Repaired those of them that no longer do.
-	Wrong    int64 `json:"wrong"`
-	Repaired int64 `json:"repaired"`
-	// Cells names the first 100 of them, More is how many others there were.
-	Cells []WrongCell `json:"cells"`
-	More  int64       `json:"more,omitempty"`
-	// Unchecked says what could not be compared, and why.
-	Unchecked string `json:"unchecked,omitempty"`
-}
-
-// WrongCell is a row of a tier, by the columns that the tier has.
-type WrongCell struct {
-	// Tier is its table.
-	Tier string `json:"tier"`
-	// Fault is missing, extra (it sums up nothing) or figures.
-	Fault string `json:"fault"`
-	// APIKeyID and AccountID are as they are stored: no account is the nil UUID.
-	APIKeyID  string    `json:"apiKeyId,omitempty"`
-	AccountID string    `json:"accountId,omitempty"`
-	Model     string    `json:"model,omitempty"`
-	Bucket    time.Time `json:"bucket,omitzero"`
-}
-
-// MarshalJSON prints times as JavaScript does.
-func (r VerifyReport) MarshalJSON() ([]byte, error) {
-	type plain VerifyReport
-	return json.Marshal(struct {
-		From result.Time `json:"from,omitzero"`
-		To   result.Time `json:"to,omitzero"`
-		plain
-	}{result.Time(r.From), result.Time(r.To), plain(r)})
-}
-
-// MarshalJSON prints the time as JavaScript does.
-func (c WrongCell) MarshalJSON() ([]byte, error) {
-	type plain WrongCell
-	return json.Marshal(struct {
-		plain
-		Bucket result.Time `json:"bucket,omitzero"`
-	}{plain(c), result.Time(c.Bucket)})
 }
 
 // Verify recomputes every tier of the rollups and compares, while recording and

@@ -148,23 +148,6 @@ func (v *verification) compare(ctx context.Context, name func(wrongRow) WrongCel
 	return len(rows) > 0 && !v.Repair, nil
 }
 
-// note adds a comparison's wrong cells to the report.
-func (v *verification) note(name func(wrongRow) WrongCell, rows []wrongRow) {
-	r := &v.report
-	r.Chunks++
-	if len(rows) == 0 {
-		return
-	}
-	r.Wrong += rows[0].Wrong
-	if v.Repair {
-		r.Repaired += rows[0].Wrong
-	}
-	for _, row := range rows[:min(len(rows), maxCellsReported-len(r.Cells))] {
-		r.Cells = append(r.Cells, name(row))
-	}
-	r.More = r.Wrong - int64(len(r.Cells))
-}
-
 // cell names a cell of the tier.
 func (t summed) cell(row wrongRow) WrongCell {
 	c := WrongCell{Tier: t.table, Fault: row.Fault, Model: row.Model, Bucket: row.Bucket.UTC()}
