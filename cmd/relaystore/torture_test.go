@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,6 +111,25 @@ func TestTortureInterrupted(t *testing.T) {
 	require.NoError(t, p.Process.Signal(os.Interrupt))
 	out, code := p.finish(t)
 	require.Equal(t, exitInterrupted, code, p.errors.String())
+	require.Regexp(t, `\ntorture: kills=\d+ acknowledged=\d+ stored=\d+ lost=0 duplicated=0 mismatch=0\n\z`, out)
+	requireGone(t, children)
+	require.Empty(t, entries(t, p.tmp))
+}
+
+// Gateways that end by themselves end the violence, and a clean audit does not hide it.
+func TestTortureGatewaysDie(t *testing.T) {
+	t.Parallel()
+	p := start(t, os.Args[0], privately, "torture", "--duration", "1h")
+	children := waitForChildren(t, p, 6)
+	for _, pid := range children { // all, since the torture itself may be killing one
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.Contains(string(line), "\x00"+torture.GatewayCommand+"\x00") {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	out, code := p.finish(t)
+	require.Equal(t, exitFailure, code)
+	require.Regexp(t, `gateway [123] ended by itself: signal: killed`, p.errors.String())
 	require.Regexp(t, `\ntorture: kills=\d+ acknowledged=\d+ stored=\d+ lost=0 duplicated=0 mismatch=0\n\z`, out)
 	requireGone(t, children)
 	require.Empty(t, entries(t, p.tmp))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,36 +16,46 @@ const (
 	settleEvery   = 20 * time.Millisecond
 )
 
-var errUnsettled = errors.New("the gateways do not come to rest")
-
 // settle lets every caller have its answer, the compactor finish and the gateways
 // end. What is still pending after that time stays so: it counts as such.
+// A gateway that does not get that far is an error, and no reason not to audit.
 func (r *run) settle(ctx context.Context) error {
-	r.rep.Duplicates = r.sightings()
 	for _, s := range r.slots {
 		s.present().rest()
 	}
-	late := time.After(settleTimeout)
+	late, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	var errs []error
 	for _, s := range r.slots {
-		select {
-		case <-s.present().rested:
-		case <-s.present().done:
-			return fmt.Errorf("gateway %d ended before the audit: %w", s.n+1, s.present().err)
-		case <-late:
-			return errUnsettled
-		}
+		errs = append(errs, s.awaitRest(late))
 	}
-	_ = r.becomes(ctx, "SELECT NOT EXISTS (SELECT FROM usage_pending)")
+	if slices.Contains(errs, nil) { // somebody is left to compact
+		_ = r.becomes(ctx, "SELECT NOT EXISTS (SELECT FROM usage_pending)")
+	}
 	r.rep.Duplicates = r.sightings()
-	for _, s := range r.slots {
-		if err := s.present().close(); err != nil {
-			return fmt.Errorf("gateway %d did not end well: %w", s.n+1, err)
+	for i, s := range r.slots {
+		if err := s.present().close(); err != nil && errs[i] == nil {
+			errs[i] = s.endedBadly(err)
 		}
 		s.proxy.Close()
 	}
 	// What a dead gateway sent may still be at work.
-	return r.becomes(ctx, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-		AND backend_type = 'client backend' AND pid <> pg_backend_pid())`)
+	errs = append(errs, r.becomes(ctx, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+		AND backend_type = 'client backend' AND pid <> pg_backend_pid())`))
+	return errors.Join(errs...)
+}
+
+func (s *slot) awaitRest(ctx context.Context) error {
+	c := s.present()
+	select {
+	case <-c.rested:
+		return nil
+	case <-c.done:
+		return s.endedBadly(c.err)
+	case <-ctx.Done():
+		c.kill()
+		return fmt.Errorf("gateway %d does not come to rest", s.n+1)
+	}
 }
 
 // becomes waits until the answer is yes.

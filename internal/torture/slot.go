@@ -47,15 +47,20 @@ func (s *slot) start() error {
 	return err
 }
 
-// watch ends the run when a gateway ends that was not told to.
+// watch ends the run when a gateway ends that was not told to, or by an error of its
+// own.
 func (s *slot) watch(c *child) {
 	<-c.done
 	c.mu.Lock()
 	doomed := c.doomed
 	c.mu.Unlock()
-	if !doomed {
-		s.run.fail(fmt.Errorf("gateway %d ended by itself: %w", s.n+1, c.err))
+	if !doomed || c.cmd.ProcessState.ExitCode() > 0 {
+		s.run.fail(s.endedBadly(c.err))
 	}
+}
+
+func (s *slot) endedBadly(err error) error {
+	return fmt.Errorf("gateway %d ended by itself: %w", s.n+1, err)
 }
 
 func (s *slot) present() *child {
@@ -103,7 +108,7 @@ func (s *slot) killGateway(ctx context.Context, random *rand.Rand) (bool, error)
 func (s *slot) closeGateway(ctx context.Context, random *rand.Rand) (bool, error) {
 	c := s.present()
 	if err := c.close(); err != nil {
-		return false, fmt.Errorf("gateway %d did not end well: %w", s.n+1, err)
+		return false, s.endedBadly(err)
 	}
 	s.bury(c)
 	s.run.while(ctx, random, 500*time.Millisecond)
