@@ -32,6 +32,10 @@ servers:
 demo: servers build ## show what relaystore does, on private servers
 	@exec $(RELAYSTORE) demo
 
+.PHONY: torture
+torture: servers build ## kill everything while usage is recorded, and audit it; DURATION=60s bounds it
+	@exec $(RELAYSTORE) torture $(if $(DURATION),--duration $(DURATION)) $(TORTUREFLAGS)
+
 # The tests of the private servers need them installed whatever is set.
 .PHONY: test
 test: ## run all tests, on private servers

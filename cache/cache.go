@@ -53,7 +53,6 @@ type Cache struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	fresh   freshness
 	fences  fences
-	epoch   atomic.Int64
 
 	mu    sync.RWMutex
 	kinds map[string]invalidator
@@ -66,7 +65,8 @@ type Cache struct {
 // invalidator is what Records are to the cache.
 type invalidator interface {
 	invalidate(key *Key)
-	flush()
+	flush(keep bool)
+	dropAside()
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
@@ -75,8 +75,9 @@ func Open(ctx context.Context, opts Options) (*Cache, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	opts.fetchEvery, opts.breakerPause = cmp.Or(opts.fetchEvery, fetchEvery), cmp.Or(opts.breakerPause, breakerPause)
 	c := &Cache{opts: opts, background: background, stop: stop, kinds: make(map[string]invalidator)}
-	c.fresh.base = time.Now()
-	c.fresh.clear()
+	c.fresh.base, c.fresh.before = time.Now(), [2]int64{unproven, unproven}
+	c.fresh.mono.Store(unproven)
+	c.fresh.wall.Store(unproven)
 	c.breaker = c.newBreaker()
 	opt, err := c.clientOption()
 	if err == nil {
@@ -94,17 +95,11 @@ func (c *Cache) clientOption() (rueidis.ClientOption, error) {
 	if err != nil {
 		return opt, err
 	}
+	opt.Sentinel.Dialer.Timeout = dialTimeout
 	if c.opts.Tune != nil {
 		c.opts.Tune(&opt)
 	}
-	// One connection, so that pushes and replies have one order. What is pushed is
-	// a name of its own beside each record's: fills and expiries of records must
-	// not void tickets, and NOLOOP does not hold for what a script writes.
-	opt.DisableCache = false
-	opt.ForceSingleClient = opt.Sentinel.MasterSet == "" // one heartbeat cannot speak for a cluster's shards
-	opt.PipelineMultiplex = -1
-	opt.ClientTrackingOptions = []string{"BCAST", "PREFIX", c.opts.Prefix + pushMark, "NOLOOP"}
-	opt.OnInvalidations = c.onInvalidations
+	c.track(&opt)
 	return opt, nil
 }
 

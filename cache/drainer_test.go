@@ -18,10 +18,11 @@ type drainer struct {
 	cache   *cache.Cache
 	primary *primary
 
-	t     *testing.T
-	mu    sync.Mutex // a step is going on, or the drainer rests
-	last  cache.Heartbeat
-	twice atomic.Bool
+	t      *testing.T
+	mu     sync.Mutex // a step is going on, or the drainer rests
+	last   cache.Heartbeat
+	server string
+	twice  atomic.Bool
 }
 
 // start begins the steps, which the test's end ends.
@@ -60,15 +61,15 @@ func (d *drainer) rest() (wake func()) {
 func (d *drainer) again(yes bool) { d.twice.Store(yes) }
 
 // step tells what waits, twice where that is asked for, and then says so. A
-// Redis with an older heartbeat than the last has lost writes.
+// Redis with an older heartbeat than the last has lost writes; another one may have.
 func (d *drainer) step(ctx context.Context) {
 	keys, clock := d.primary.take()
-	held, err := d.cache.ReadHeartbeat(ctx)
+	held, server, err := d.cache.ReadHeartbeat(ctx)
 	if err != nil || clock <= d.last.Beat {
 		return
 	}
 	next := cache.Heartbeat{Epoch: d.last.Epoch, Beat: clock}
-	if held.Beat < d.last.Beat || held.Epoch != d.last.Epoch || next.Epoch == 0 {
+	if held.Beat < d.last.Beat || held.Epoch != d.last.Epoch || next.Epoch == 0 || server != d.server {
 		next.Epoch = clock
 	}
 	for range map[bool]int{false: 1, true: 2}[d.twice.Load()] {
@@ -77,7 +78,7 @@ func (d *drainer) step(ctx context.Context) {
 		}
 	}
 	if d.cache.ReplaceHeartbeat(ctx, held, next) == nil {
-		d.last = next
+		d.last, d.server = next, server
 		d.primary.told(len(keys))
 	}
 }

@@ -42,15 +42,14 @@ func TestOutboxEvicts(t *testing.T) {
 
 	own := &process{Cache: b.drainer.cache, records: cache.NewRecords(b.drainer.cache, b.source)}
 	b.primary.secretly(key, "three")
-	own.Forget(kind, []cache.Key{key})
+	require.NoError(t, own.Tell(t.Context(), kind, []cache.Key{key}))
 	b.cached(b.fresh(own), key, "three")
 	wake := b.drainer.rest()
 	defer wake()
 	b.primary.secretly(key, "four")
 	require.NoError(t, own.Tell(t.Context(), kind, []cache.Key{key}))
-	own.Forget(kind, []cache.Key{key})
 	require.Equal(t, "four", b.get(own, key))
-	own.Forget("another kind", []cache.Key{key})
+	require.NoError(t, own.Tell(t.Context(), "another kind", []cache.Key{key}))
 }
 
 // An unknown key that is made: at once in the writer's process, and elsewhere

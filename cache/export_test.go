@@ -40,11 +40,26 @@ func (c *Cache) Push(name string) {
 	c.invalidateName(name)
 }
 
+// Intercept lets something happen each time before the process forgets a key.
+func (c *Cache) Intercept(kind string, before func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kinds[kind] = &interceptor{invalidator: c.kinds[kind], before: before}
+}
+
+type interceptor struct {
+	invalidator
+
+	before func()
+}
+
+func (i *interceptor) invalidate(key *Key) {
+	i.before()
+	i.invalidator.invalidate(key)
+}
+
 // Since is the moment up to which the process has missed no change.
 func (c *Cache) Since() time.Time { return c.fresh.base.Add(time.Duration(c.fresh.mono.Load())) }
-
-// Epoch is the last one that the process saw.
-func (c *Cache) Epoch() int64 { return c.epoch.Load() }
 
 // Fenced tells whether the process keeps a key out of its cache.
 func (c *Cache) Fenced(key Key) bool { return c.fences.up(&key) }
@@ -82,9 +97,6 @@ func (l lease) With(token string) Lease { return lease{l.name, token, l.epoch} }
 func (r *Records[V]) Known() int   { return r.table.count() }
 func (r *Records[V]) Unknown() int { return r.unknown.count() }
 
-// KnownEvictions counts the records that went for others' sake.
-func (r *Records[V]) KnownEvictions() int64 { return r.table.Evictions() }
-
 func (t *Table[V]) count() (n int) {
 	buckets := *t.live.Load()
 	for b := range buckets {
@@ -99,16 +111,21 @@ func (t *Table[V]) count() (n int) {
 
 // Limit bounds loads to n a second, with a burst of as many.
 func (r *Records[V]) Limit(n int) {
-	r.turns = newTurns(n)
+	r.turns = newTurns(n, r.Loads)
 }
 
-// FillAfter stores a record in the table, lets something happen, and then fills
-// Redis with it, as the background does.
-func (r *Records[V]) FillAfter(ctx context.Context, key Key, v *V, meanwhile func()) error {
+// Aside is what was set aside at the last loss.
+func (r *Records[V]) Aside(key Key) *V { return r.table.Aside(&key) }
+
+// Waiting counts the loads that wait for their turn, or run.
+func (r *Records[V]) Waiting() int { return len(r.turns.running) }
+
+// Filling stores a record in the table and gives what then fills Redis with it, as
+// the background does.
+func (r *Records[V]) Filling(key Key, v V) (fill func(context.Context) error) {
 	ticket := r.table.Begin(&key)
-	ticket.Store(*v)
-	meanwhile()
-	return r.fillBatch(ctx, []filling[V]{{ticket, v}})
+	ticket.Store(v)
+	return func(ctx context.Context) error { return r.fillBatch(ctx, []filling[V]{{ticket, &v}}) }
 }
 
 // ReadBatch is how many entries a flush gets at most.

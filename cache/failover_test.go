@@ -19,7 +19,7 @@ func (b *bundle) failover(processes []*process, values map[string]string) {
 	b.proxy.Pass()
 	wake()
 	for _, p := range processes {
-		b.becomes(func() bool { return p.Epoch() != epoch })
+		b.becomes(func() bool { return p.Epoch() > epoch })
 	}
 }
 
@@ -42,12 +42,12 @@ func TestFailoverBringsNoRecordBack(t *testing.T) {
 	old := b.raw(key)
 	b.write(p, key, "two")
 	b.becomes(func() bool { _, now := b.heartbeat(); return now != beat && b.get(other, key) == "two" })
-	b.failover(nil, map[string]string{name: beat, p.Name(kind, key): old})
 	epoch := p.Epoch()
+	b.failover(nil, map[string]string{name: beat, p.Name(kind, key): old})
 	b.becomes(func() bool {
 		require.Equal(t, "two", b.get(p, key))
 		require.Equal(t, "two", b.get(other, key))
-		return p.Epoch() != epoch && other.Epoch() != epoch
+		return p.Epoch() > epoch && other.Epoch() > epoch
 	})
 	for _, p := range []*process{p, other} {
 		b.cached(b.fresh(p), key, "two")

@@ -69,7 +69,7 @@ func (r *Records[V]) fillBatch(ctx context.Context, batch []filling[V]) error {
 		names[i] = r.cache.name(r.Kind, &batch[i].ticket.key)
 	}
 	return r.cache.try(ctx, func(ctx context.Context, redis rueidis.Client) error {
-		leases, err := takeLeases(ctx, redis, r.cache.epoch.Load(), names)
+		leases, err := takeLeases(ctx, redis, r.cache.Epoch(), names)
 		if err != nil {
 			return err
 		}

@@ -19,17 +19,58 @@ func TestTheTicketGuardsTheFill(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			p := b.process()
-			old := "old"
-			err := p.records.FillAfter(t.Context(), key, &old, func() {
-				if name == "written" {
-					b.evict(p, key)
-					b.drop(key)
-				}
-			})
-			require.NoError(t, err)
+			fill := p.records.Filling(key, "old")
+			if name == "written" {
+				b.evict(p, key)
+				b.drop(key)
+			}
+			require.NoError(t, fill(t.Context()))
 			require.Equal(t, want, b.stored(key))
 		})
 	}
+}
+
+// A drainer is held up behind its tell for longer than the tombstone stands, and
+// its process fills Redis with what it had loaded before the change. Redis does not
+// push to the one who tells: the process forgets before it tells.
+func TestATellThatIsHeldUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, other := b.process(), b.process()
+	b.primary.secretly(key, "old")
+	fill, held := p.records.Filling(key, "old"), false
+	b.primary.secretly(key, "new")
+	p.Intercept(kind, func() {
+		if b.raw(key) == "t" { // it has told, and is held up until that expires
+			held = true
+			b.drop(key)
+			require.NoError(t, fill(t.Context()))
+		}
+	})
+	require.NoError(t, p.Tell(t.Context(), kind, []cache.Key{key}))
+	require.True(t, held)
+	require.Equal(t, "new", b.get(other, key))
+	require.Equal(t, "new", b.get(p, key))
+}
+
+// Redis answers, and before its answer is kept the connection is lost: the answer
+// may be of a Redis that has lost writes, and the primary's counts.
+func TestAnAnswerOfRedisNeedsItsTicket(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.process()
+	b.primary.secretly(key, "old")
+	b.cached(other, key, "old")
+	b.becomes(func() bool { return b.stored(key) == "old" })
+	var p *process
+	b.source.Decode = func(record []byte) (*string, error) {
+		p.Push("")
+		text := string(record)
+		return &text, nil
+	}
+	p = b.process()
+	b.primary.secretly(key, "new")
+	require.Equal(t, "new", b.get(p, key))
 }
 
 // A new epoch says that Redis has lost tells: what the process itself holds may be

@@ -40,7 +40,7 @@ func TestTheFlushMatters(t *testing.T) {
 		if name == "without" {
 			ticket = table.Begin(&key)
 		}
-		ticket.Store("old")
+		require.Equal(t, want, ticket.Store("old"), name)
 		require.Equal(t, want, table.Get(&key) != nil, name)
 	}
 }

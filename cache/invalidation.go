@@ -9,12 +9,10 @@ import (
 
 // onInvalidations takes Redis' pushes. It runs where the connection is read: it
 // must not block, load or log. nil means that the connection was lost, or that
-// Redis was flushed: freshness goes first, so that nothing is filled behind the
-// flush.
+// Redis was flushed.
 func (c *Cache) onInvalidations(messages []rueidis.RedisMessage) {
 	if messages == nil {
-		c.fresh.clear()
-		c.flush()
+		c.lose()
 		return
 	}
 	for _, m := range messages {
@@ -24,11 +22,23 @@ func (c *Cache) onInvalidations(messages []rueidis.RedisMessage) {
 	}
 }
 
-func (c *Cache) flush() {
+// lose begins anew. Freshness goes first, so that nothing is filled behind the
+// flush. What a fresh process held is kept for when the primary is down, too.
+func (c *Cache) lose() {
+	was := c.fresh.clear()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, records := range c.kinds {
-		records.flush()
+		records.flush(was)
+	}
+}
+
+// dropAside frees what was set aside: a heartbeat has come, so the primary is up.
+func (c *Cache) dropAside() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, records := range c.kinds {
+		records.dropAside()
 	}
 }
 

@@ -109,10 +109,23 @@ func fillLeases(ctx context.Context, r rueidis.Client, leases []lease, records [
 	return nil
 }
 
-// Tell leaves tombstones for keys in Redis and has it push them to every process
-// but this one. The drainer of the outbox calls it, and writers do. The tombstone
-// comes before the push, which nobody may answer with a look at the old record.
+// Tell makes every copy of keys go that is older than the call: in this process,
+// in Redis, where it leaves tombstones, and in the other processes, to which Redis
+// pushes it. The drainer of the outbox calls it, and writers do. An error means
+// that Redis could not be told; this process has forgotten the keys all the same.
+//
+// The process forgets first, so that none of its own fills from before the change
+// gets a lease behind the tombstone, however long it is held up in between; and
+// afterwards, for what it took from Redis meanwhile. Redis pushes neither to it.
 func (c *Cache) Tell(ctx context.Context, kind string, keys []Key) error {
+	c.forget(kind, keys)
+	defer c.forget(kind, keys)
+	return c.tellRedis(ctx, kind, keys)
+}
+
+// tellRedis leaves the tombstone before the push, which nobody may answer with a
+// look at the old record.
+func (c *Cache) tellRedis(ctx context.Context, kind string, keys []Key) error {
 	return c.try(ctx, func(ctx context.Context, r rueidis.Client) error {
 		cmds := make([]rueidis.Completed, 0, 3*len(keys))
 		for i := range keys {
@@ -131,9 +144,7 @@ func (c *Cache) Tell(ctx context.Context, kind string, keys []Key) error {
 	})
 }
 
-// Forget is for the drainer: it makes this process's own copies go, which Redis
-// does not push to the one who told it.
-func (c *Cache) Forget(kind string, keys []Key) {
+func (c *Cache) forget(kind string, keys []Key) {
 	for i := range keys {
 		c.invalidate(kind, &keys[i])
 	}

@@ -119,7 +119,7 @@ func (m *model) replicate(rt *rapid.T) {
 // failOver puts the copy in Redis' place; everybody has to connect anew.
 func (m *model) failOver(rt *rapid.T) {
 	if m.replica == nil {
-		rt.Skip()
+		return
 	}
 	m.tell("fail over")
 	for _, p := range m.members {

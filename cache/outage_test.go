@@ -93,6 +93,18 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// A silent Redis holds up a miss for less time than its client takes to give the
+// connection up.
+func TestAMissDoesNotWaitForASilentRedis(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.proxied()
+	b.primary.secretly(key, "one")
+	b.proxy.Stall()
+	require.Equal(t, "one", b.get(p, key))
+	require.NotZero(t, p.Epoch(), "the connection is still there")
+}
+
 // Each lost connection empties the process's own table.
 func TestConnectionLossStartsClean(t *testing.T) {
 	t.Parallel()

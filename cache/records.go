@@ -1,11 +1,12 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
-	"github.com/redis/rueidis"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -17,6 +18,8 @@ const (
 	// loadsPerSecond bounds what misses ask of the primary in a process, with a
 	// burst of as many.
 	loadsPerSecond = 5_000
+	// DefaultLoads is how many of them run at once.
+	DefaultLoads = 128
 )
 
 // ErrOverload means that a miss found no turn at the primary within its deadline.
@@ -33,10 +36,14 @@ type Source[V any] struct {
 	Decode func([]byte) (*V, error)
 	// Size is how many records a process keeps; 0 is DefaultRecords.
 	Size int
+	// Loads is how many loads run at once: as many as can without waiting for a
+	// connection; 0 is DefaultLoads.
+	Loads int
 	// Timeout bounds a load, which several callers may share.
 	Timeout time.Duration
-	// Down tells whether an error of Load means that the primary is down. Then a
-	// record goes on for StaleIfError since the last proof of freshness; 0 is never.
+	// Down tells whether an error of Load means that the primary is down, or too slow.
+	// Then a record goes on for StaleIfError since the last proof of freshness; 0 is
+	// never.
 	Down         func(error) bool
 	StaleIfError time.Duration
 }
@@ -51,19 +58,18 @@ type Records[V any] struct {
 	unknown *Table[struct{}]
 	flights singleflight.Group
 	turns   *turns
+	down    atomic.Int64 // until when the primary counts as down, in nanoseconds since the cache's base
 	fills   chan filling[V]
 	meter   meter
 }
 
-// NewRecords adds a kind of records to a cache, which may be nil: each call then
-// loads, but callers of one key still share.
+// NewRecords adds a kind of records to a cache, which keeps one of each kind and may
+// be nil: each call then loads, but callers of one key still share.
 func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
-	if source.Size == 0 {
-		source.Size = DefaultRecords
-	}
+	source.Size, source.Loads = cmp.Or(source.Size, DefaultRecords), cmp.Or(source.Loads, DefaultLoads)
 	r := &Records[V]{
 		Source: source, cache: c, table: NewTable[V](source.Size), unknown: NewTable[struct{}](unknownKeys),
-		turns: newTurns(loadsPerSecond), fills: make(chan filling[V], maxFills),
+		turns: newTurns(loadsPerSecond, source.Loads), fills: make(chan filling[V], maxFills),
 	}
 	if c != nil {
 		c.mu.Lock()
@@ -82,13 +88,10 @@ func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, erro
 			return v, nil
 		}
 	}
-	v, err := r.miss(ctx, key, now)
-	if err != nil && r.StaleIfError > 0 && r.cache != nil && r.cache.Age(now) <= r.StaleIfError && r.Down(err) {
-		if old := r.table.Get(key); old != nil {
-			return old, nil
-		}
+	if r.old(key, now) != nil {
+		return r.missOrOld(ctx, key, now)
 	}
-	return v, err
+	return r.miss(ctx, key, now)
 }
 
 // kept gives what the process itself knows of a key.
@@ -99,107 +102,44 @@ func (r *Records[V]) kept(key *Key) (v *V, known bool) {
 	return nil, r.unknown.Get(key) != nil
 }
 
-// miss lets the callers of one key share one load. It goes on when its first
-// caller gives up, for the others' sake, and is not joined any more when what it
-// has read may be old: nobody may have told this process of a change since.
-func (r *Records[V]) miss(ctx context.Context, key *Key, now time.Time) (*V, error) {
-	name, k := string(key[:]), *key
-	loaded := r.flights.DoChan(name, func() (any, error) {
-		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Timeout)
-		defer cancel()
-		if r.cache != nil {
-			defer time.AfterFunc(r.cache.opts.MaxStaleness/2, func() { r.flights.Forget(name) }).Stop()
-		}
-		return r.fill(shared, &k, now)
-	})
-	select {
-	case res := <-loaded:
-		v, _ := res.Val.(*V)
-		return v, res.Err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && r.turns.exhausted() {
-			return nil, ErrOverload
-		}
-		return nil, ctx.Err()
-	}
-}
-
-// fill asks Redis, then the primary. The tickets come before the look at the
-// freshness: a connection that is lost after that look voids them.
-func (r *Records[V]) fill(ctx context.Context, key *Key, now time.Time) (*V, error) {
-	ticket, unknown := r.table.Begin(key), r.unknown.Begin(key)
-	usable := r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
-	vacant := false
-	if usable {
-		if v, known := r.kept(key); known {
-			return v, nil // another call has filled it since this one missed it
-		}
-		var v *V
-		if v, vacant = r.lookup(ctx, key); v != nil {
-			ticket.Store(*v)
-			return v, nil
-		}
-	}
-	if err := r.turns.wait(ctx); err != nil {
-		return nil, err
-	}
-	v, err := r.Load(ctx, key)
-	switch {
-	case err != nil || !usable:
-		return v, err
-	case v == nil:
-		unknown.Store(struct{}{})
-		return nil, nil
-	}
-	if ticket.Store(*v) && vacant {
-		r.fillLater(ticket, v)
-	}
-	return v, nil
-}
-
-// lookup gives the record that Redis holds, or tells that it holds none and may be
-// filled.
-func (r *Records[V]) lookup(ctx context.Context, key *Key) (v *V, vacant bool) {
-	_ = r.cache.try(ctx, func(ctx context.Context, redis rueidis.Client) error {
-		record, free, err := readRecord(ctx, redis, r.cache.name(r.Kind, key), r.cache.epoch.Load())
-		if err != nil || record == nil {
-			vacant = free
-			return err
-		}
-		if decoded, err := r.Decode(record); err == nil {
-			v = decoded
-		}
-		return nil // what cannot be decoded is of another version; the primary has it
-	})
-	return v, vacant
-}
+// Evictions counts the records that went out of the process's table for others'
+// sake; they are loaded again when they are asked for.
+func (r *Records[V]) Evictions() int64 { return r.table.Evictions() }
 
 // Evict makes every copy of the keys go. A writer calls it after its commit, also
 // after one whose outcome is unknown, and before it answers its own caller: from
 // then on no call of this process gets an older record. clock gives the
 // database's clock in microseconds; it is asked only where Redis cannot be told.
 func (r *Records[V]) Evict(ctx context.Context, clock func(context.Context) int64, keys ...Key) {
+	if r.cache == nil {
+		for i := range keys {
+			r.invalidate(&keys[i])
+		}
+		return
+	}
 	ctx = context.WithoutCancel(ctx)
-	for i := range keys { // so that no fill from before the commit gets a lease behind the tombstone
-		r.invalidate(&keys[i])
-	}
-	if r.cache != nil && len(keys) > 0 && r.cache.Tell(ctx, r.Kind, keys) != nil {
+	if len(keys) > 0 && r.cache.Tell(ctx, r.Kind, keys) != nil {
 		r.cache.fences.raise(keys, clock(ctx))
-	}
-	for i := range keys {
-		r.invalidate(&keys[i])
+		r.cache.forget(r.Kind, keys) // what came from Redis before the fence stood
 	}
 }
 
 // invalidate also makes later callers begin a load of their own: one that is in
-// flight may have read the older record.
+// flight may have read the older record, the table's included, which is therefore
+// emptied first.
 func (r *Records[V]) invalidate(key *Key) {
-	r.flights.Forget(string(key[:]))
 	r.table.Invalidate(key)
 	r.unknown.Invalidate(key)
+	r.flights.Forget(string(key[:]))
 }
 
-func (r *Records[V]) flush() {
-	r.table.Flush()
+func (r *Records[V]) flush(keep bool) {
+	if keep && r.StaleIfError > 0 {
+		r.table.SetAside()
+	} else {
+		r.table.Flush()
+	}
 	r.unknown.Flush()
 }
+
+func (r *Records[V]) dropAside() { r.table.DropAside() }

@@ -46,10 +46,13 @@ func setup(t *testing.T) *bundle {
 	return setupOn(t, testdb.RedisURL(t), testdb.Redis(t), testdb.Prefix(t))
 }
 
-func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string) *bundle {
+func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string, tune ...func(*rueidis.ClientOption)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, url: url, redis: redis, primary: newPrimary()}
 	b.options = cache.Options{Prefix: prefix, MaxStaleness: time.Minute}.Paced(fetchEvery, breakerPause)
+	if len(tune) > 0 {
+		b.options.Tune = tune[0]
+	}
 	b.source = cache.Source[string]{
 		Kind: kind, Load: b.primary.load, Size: 1000, Timeout: patience,
 		Encode: func(s *string) ([]byte, error) { return []byte(*s), nil },

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestHeartbeatsProveThePast(t *testing.T) {
 	defer b.drainer.rest()()
 	c, replaced := b.drainer.cache, time.Now()
 	for n := range 10 {
-		held, err := c.ReadHeartbeat(t.Context())
+		held, _, err := c.ReadHeartbeat(t.Context())
 		require.NoError(t, err)
 		since, next := p.Since(), held
 		next.Beat++
@@ -152,11 +153,49 @@ func TestStaleIfError(t *testing.T) {
 	require.ErrorIs(t, get(p, cache.KeyOf(2), time.Now()), down, "never cached")
 	require.ErrorIs(t, get(strict, key, time.Now()), down)
 	b.primary.fail(other)
-	require.ErrorIs(t, get(p, key, time.Now()), other)
+	b.becomes(func() bool { return errors.Is(get(p, key, time.Now()), other) }) // when it is asked again
 
+}
+
+// The connection is lost, and the primary is down. What the process held counts from
+// the last proof of before; what it replaces itself is gone.
+func TestStaleIfErrorAfterALoss(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	down := errors.New("down")
+	strict := b.process()
+	b.source.StaleIfError, b.source.Down = time.Hour, func(err error) bool { return errors.Is(err, down) }
+	p := b.process()
+	for n := range 2 {
+		b.primary.secretly(cache.KeyOf(n), "one")
+		b.cached(p, cache.KeyOf(n), "one")
+		b.cached(strict, cache.KeyOf(n), "one")
+	}
+	wake := b.drainer.rest()
+	defer wake()
 	b.primary.fail(down)
-	p.Push("") // the connection is lost: nobody knows how old the table is
-	require.ErrorIs(t, get(p, key, time.Now()), down)
+	get := func(p *process, n int, now time.Time) error {
+		k := cache.KeyOf(n)
+		text, err := p.records.Get(t.Context(), &k, now)
+		if err == nil {
+			require.Equal(t, "one", *text)
+		}
+		return err
+	}
+	for range 3 { // losses
+		p.Push("")
+		strict.Push("")
+		require.NoError(t, get(p, 0, time.Now()))
+		require.ErrorIs(t, get(p, 0, time.Now().Add(time.Hour)), down)
+		require.ErrorIs(t, get(strict, 0, time.Now()), down)
+	}
+	b.evict(p, cache.KeyOf(0))
+	require.ErrorIs(t, get(p, 0, time.Now()), down)
+	require.NoError(t, get(p, 1, time.Now()))
+	b.primary.fail(nil)
+	wake()
+	b.fresh(p)
+	b.becomes(func() bool { return p.records.Aside(cache.KeyOf(1)) == nil })
 }
 
 // What this process itself has replaced does not come back, either.
@@ -174,4 +213,30 @@ func TestStaleIfErrorIsNotOlderThanAnEviction(t *testing.T) {
 	if err == nil {
 		require.Equal(t, "two", *text)
 	}
+}
+
+// A primary that says nothing costs one call a short while, and the others nothing.
+func TestStaleIfErrorDoesNotWait(t *testing.T) {
+	t.Parallel()
+	const keys = 100
+	b := setup(t)
+	b.options = b.options.Paced(fetchEvery, time.Hour)
+	b.options.MaxStaleness = 300 * time.Millisecond
+	b.source.StaleIfError = time.Hour
+	b.source.Down = func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+	p := b.process()
+	for n := range keys {
+		b.primary.secretly(cache.KeyOf(n), "one")
+		b.cached(p, cache.KeyOf(n), "one")
+	}
+	defer b.drainer.rest()()
+	b.becomes(func() bool { return !p.Fresh(time.Now()) })
+	silence := make(chan struct{})
+	defer close(silence)
+	b.primary.slowDown(silence)
+	before := b.primary.reads.Load()
+	for n := range keys {
+		require.Equal(t, "one", b.get(p, cache.KeyOf(n)))
+	}
+	require.EqualValues(t, 1, b.primary.reads.Load()-before)
 }

@@ -69,14 +69,14 @@ func TestStampedeWithoutCache(t *testing.T) {
 // unknown keys its bound, and clients nothing.
 func TestFloodOfUnknownKeys(t *testing.T) {
 	t.Parallel()
-	const flood, callers, clients, limit = 100_000, 64, 200, 1000
+	const flood, callers, clients, limit = 20_000, 64, 200, 1000
 	b := setup(t)
 	p := b.process()
 	for n := range clients {
 		b.primary.secretly(cache.KeyOf(n), "one")
 		b.cached(p, cache.KeyOf(n), "one")
 	}
-	p.records.Timeout = 20 * time.Millisecond
+	p.records.Timeout = 5 * time.Millisecond
 	p.records.Limit(limit)
 	before, start := b.primary.reads.Load(), time.Now()
 	var next, unknown, overload, wrong atomic.Int64
@@ -98,7 +98,6 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 		})
 	}
 	running.Wait()
-	// The limiter is not exact among callers whose clocks were read out of order.
 	allowed := 1 + limit*(1+time.Since(start).Seconds()) // the burst, and what came since
 	loads := b.primary.reads.Load() - before
 	require.Zero(t, wrong.Load())
@@ -107,7 +106,7 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 	require.GreaterOrEqual(t, loads, unknown.Load(), "no answer without a load")
 	require.LessOrEqual(t, float64(loads), allowed)
 	require.LessOrEqual(t, p.records.Unknown(), 12*cache.UnknownKeys)
-	require.Zero(t, p.records.KnownEvictions())
+	require.Zero(t, p.records.Evictions())
 	require.Equal(t, clients, p.records.Known())
 	p.records.Timeout = patience
 	for n := range clients {
@@ -131,6 +130,104 @@ func TestOverloadWithinTheCallersDeadline(t *testing.T) {
 			require.ErrorIs(t, err, cache.ErrOverload)
 		}
 	}
+}
+
+// Callers who ask for more than the limit and leave: those keys are not looked up
+// for them later, while others wait.
+func TestNobodyIsLookedUpForWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	const flood, limit = 500, 10
+	b := setup(t)
+	p := b.process()
+	p.records.Limit(limit)
+	before := b.primary.reads.Load()
+	var running sync.WaitGroup
+	for n := range flood {
+		running.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			k := cache.KeyOf(10 + n)
+			_, _ = p.records.Get(ctx, &k, time.Now())
+		})
+	}
+	running.Wait()
+	b.primary.secretly(key, "one")
+	b.becomes(func() bool {
+		text, err := p.records.Get(t.Context(), &key, time.Now())
+		return err == nil && *text == "one"
+	})
+	require.Less(t, b.primary.reads.Load()-before, int64(flood/2))
+}
+
+// A primary that has stopped answering holds up a bounded number of loads; calls
+// beyond them hear of it when their time is over.
+func TestLoadsAreBounded(t *testing.T) {
+	t.Parallel()
+	const loads, more = 20, 200
+	b := setup(t)
+	b.source.Loads = loads
+	p := b.process()
+	silence := make(chan struct{})
+	b.primary.slowDown(silence)
+	before := b.primary.reads.Load()
+	var failed atomic.Int64
+	get := func(ctx context.Context, n int, want error) {
+		k := cache.KeyOf(n)
+		if _, err := p.records.Get(ctx, &k, time.Now()); !errors.Is(err, want) {
+			failed.Add(1)
+		}
+	}
+	var first, beyond sync.WaitGroup
+	for n := range loads {
+		first.Go(func() { get(t.Context(), n, nil) })
+	}
+	b.becomes(func() bool { return b.primary.reads.Load()-before == loads })
+	for n := range more {
+		beyond.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			get(ctx, loads+n, cache.ErrOverload)
+		})
+	}
+	beyond.Wait()
+	close(silence)
+	first.Wait()
+	require.Zero(t, failed.Load())
+	require.EqualValues(t, loads, b.primary.reads.Load()-before)
+}
+
+// Who waits behind a caller who leaves gets an answer all the same.
+func TestWhoStaysIsAnswered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.process()
+	p.records.Limit(2)
+	b.get(p, cache.KeyOf(2))
+	b.get(p, cache.KeyOf(3))
+	b.primary.secretly(key, "one")
+	ctx, leave := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := p.records.Get(ctx, &key, time.Now())
+		first <- err
+	}()
+	b.becomes(func() bool { return p.records.Waiting() == 1 })
+	var called, done sync.WaitGroup
+	var answered atomic.Int64
+	for range 100 {
+		called.Add(1)
+		done.Go(func() {
+			called.Done()
+			if text, err := p.records.Get(t.Context(), &key, time.Now()); err == nil && *text == "one" {
+				answered.Add(1)
+			}
+		})
+	}
+	called.Wait()
+	leave()
+	require.ErrorIs(t, <-first, context.Canceled)
+	done.Wait()
+	require.EqualValues(t, 100, answered.Load())
 }
 
 // A known stranger costs nothing more.

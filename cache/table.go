@@ -22,6 +22,7 @@ const slotsPerBucket = 6
 // [Table.Invalidate] moves it, and [Ticket.Store] stores only if it has not moved.
 type Table[V any] struct {
 	live      atomic.Pointer[[]bucket[V]]
+	aside     atomic.Pointer[[]bucket[V]]
 	evictions atomic.Int64
 }
 
@@ -53,8 +54,17 @@ func NewTable[V any](size int) *Table[V] {
 }
 
 // Get gives the record of a key, or nil. The record must not be changed.
-func (t *Table[V]) Get(key *Key) *V {
-	b := bucketOf(*t.live.Load(), key)
+func (t *Table[V]) Get(key *Key) *V { return bucketOf(*t.live.Load(), key).get(key) }
+
+// Aside is Get for what was set aside.
+func (t *Table[V]) Aside(key *Key) *V {
+	if aside := t.aside.Load(); aside != nil {
+		return bucketOf(*aside, key).get(key)
+	}
+	return nil
+}
+
+func (b *bucket[V]) get(key *Key) *V {
 	for i := range b.slots {
 		it := b.slots[i].Load()
 		if it != nil && it.key == *key {
@@ -73,9 +83,12 @@ func (t *Table[V]) Invalidate(key *Key) {
 		bucketOf(*live, key).invalidate(key)
 		now := t.live.Load()
 		if now == live {
-			return
+			break
 		}
 		live = now // a Flush came in between; a fill may have begun behind it
+	}
+	if aside := t.aside.Load(); aside != nil {
+		bucketOf(*aside, key).invalidate(key)
 	}
 }
 
@@ -97,6 +110,16 @@ func (t *Table[V]) Flush() {
 	t.live.Store(&fresh)
 }
 
+// SetAside is Flush, but what the table held can be had by [Table.Aside] until it is
+// set aside again.
+func (t *Table[V]) SetAside() {
+	t.aside.Store(t.live.Load()) // first: an Invalidate finds it in one place at least
+	t.Flush()
+}
+
+// DropAside lets go what was set aside.
+func (t *Table[V]) DropAside() { t.aside.Store(nil) }
+
 // Evictions counts the records that went for others' sake.
 func (t *Table[V]) Evictions() int64 { return t.evictions.Load() }
 
@@ -116,26 +139,26 @@ func (t *Table[V]) Begin(key *Key) Ticket[V] {
 	return Ticket[V]{t, b, *key, b.moves}
 }
 
-// Holds tells whether no invalidation has come since Begin.
+// Holds tells whether no invalidation and no flush has come since Begin.
 func (k Ticket[V]) Holds() bool {
-	if live := *k.table.live.Load(); bucketOf(live, &k.key) != k.bucket {
-		return false // flushed
-	}
 	k.bucket.mu.Lock()
 	defer k.bucket.mu.Unlock()
-	return k.bucket.moves == k.moves
+	return k.holds()
+}
+
+func (k Ticket[V]) holds() bool {
+	return k.bucket.moves == k.moves && bucketOf(*k.table.live.Load(), &k.key) == k.bucket
 }
 
 // Store keeps a copy of the record, which nobody else may have yet, unless an
-// invalidation came since Begin. It tells which.
+// invalidation or a flush came since Begin. It tells which.
 func (k Ticket[V]) Store(value V) bool {
-	b := k.bucket
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.moves != k.moves {
+	k.bucket.mu.Lock()
+	defer k.bucket.mu.Unlock()
+	if !k.holds() {
 		return false
 	}
-	b.slots[k.place()].Store(&item[V]{key: k.key, value: value})
+	k.bucket.slots[k.place()].Store(&item[V]{key: k.key, value: value})
 	return true
 }
 

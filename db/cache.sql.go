@@ -51,8 +51,21 @@ func (q *Queries) CacheHeartbeatSet(ctx context.Context, db DBTX, arg CacheHeart
 	return err
 }
 
+const cacheHeartbeatVoid = `-- name: CacheHeartbeatVoid :exec
+UPDATE cache_heartbeat SET server = '' WHERE only_row
+`
+
+// Makes the next heartbeat open a new epoch: changes were dropped that Redis was
+// not told of. One row.
+//
+//	UPDATE cache_heartbeat SET server = '' WHERE only_row
+func (q *Queries) CacheHeartbeatVoid(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, cacheHeartbeatVoid)
+	return err
+}
+
 const cacheOutboxState = `-- name: CacheOutboxState :one
-SELECT coalesce(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
+SELECT least(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
     statement_timestamp()::timestamptz AS now
 FROM cache_outbox o
 `
@@ -63,9 +76,10 @@ type CacheOutboxStateRow struct {
 }
 
 // Since when the oldest change waits, those included that another process is
-// taking, or now; and the database's clock before this statement looked. One row.
+// taking, or now, also where the clock was set back meanwhile; and the database's
+// clock before this statement looked. One row.
 //
-//	SELECT coalesce(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
+//	SELECT least(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
 //	    statement_timestamp()::timestamptz AS now
 //	FROM cache_outbox o
 func (q *Queries) CacheOutboxState(ctx context.Context, db DBTX) (CacheOutboxStateRow, error) {
@@ -78,8 +92,14 @@ func (q *Queries) CacheOutboxState(ctx context.Context, db DBTX) (CacheOutboxSta
 const cacheOutboxTake = `-- name: CacheOutboxTake :many
 DELETE FROM cache_outbox WHERE id IN (
     SELECT o.id FROM cache_outbox o ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED)
+    AND EXISTS (SELECT FROM cache_heartbeat h WHERE h.only_row AND h.epoch = $2)
 RETURNING kind, key
 `
+
+type CacheOutboxTakeParams struct {
+	RowLimit int32
+	Epoch    int64
+}
 
 type CacheOutboxTakeRow struct {
 	Kind string
@@ -87,14 +107,16 @@ type CacheOutboxTakeRow struct {
 }
 
 // Takes the oldest changes that no other process is taking; the transaction that
-// took them deletes them, so a crash before its commit loses none. By primary
+// took them deletes them, so a crash before its commit loses none. None for whoever
+// is connected to a Redis of another epoch, whom the others do not hear. By primary
 // key. At most row_limit rows.
 //
 //	DELETE FROM cache_outbox WHERE id IN (
 //	    SELECT o.id FROM cache_outbox o ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED)
+//	    AND EXISTS (SELECT FROM cache_heartbeat h WHERE h.only_row AND h.epoch = $2)
 //	RETURNING kind, key
-func (q *Queries) CacheOutboxTake(ctx context.Context, db DBTX, rowLimit int32) ([]CacheOutboxTakeRow, error) {
-	rows, err := db.Query(ctx, cacheOutboxTake, rowLimit)
+func (q *Queries) CacheOutboxTake(ctx context.Context, db DBTX, arg CacheOutboxTakeParams) ([]CacheOutboxTakeRow, error) {
+	rows, err := db.Query(ctx, cacheOutboxTake, arg.RowLimit, arg.Epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +145,8 @@ type CacheOutboxTrimParams struct {
 	RowLimit int32
 }
 
-// Drops changes that have waited so long that Redis gets a new epoch anyway; so
-// the table stays small where no process has a Redis. By primary key's order. At
-// most row_limit rows.
+// Drops changes that have waited for long; so the table stays small where no
+// process has a Redis. By primary key's order. At most row_limit rows.
 //
 //	DELETE FROM cache_outbox WHERE id IN (
 //	    SELECT o.id FROM cache_outbox o WHERE o.created_at < clock_timestamp() - $1::interval ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED)

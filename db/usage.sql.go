@@ -13,13 +13,71 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const usageAccountTotals = `-- name: UsageAccountTotals :many
+SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+    WHERE t.kind = 'account' AND t.id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+    WHERE p.account_id = ANY ($1::uuid[])
+) AS c
+GROUP BY c.account_id
+LIMIT cardinality($1::uuid[])
+`
+
+type UsageAccountTotalsRow struct {
+	AccountID   uuid.UUID
+	Requests    int64
+	TotalTokens int64
+	Cost        dbtype.Decimal
+}
+
+// Sums of all time of some accounts, over all keys: their rows of usage_totals by
+// its primary key, plus pending batches. A row an account, by its id.
+//
+//	SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+//	FROM (
+//	    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+//	    WHERE t.kind = 'account' AND t.id = ANY ($1::uuid[])
+//	    UNION ALL
+//	    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+//	    WHERE p.account_id = ANY ($1::uuid[])
+//	) AS c
+//	GROUP BY c.account_id
+//	LIMIT cardinality($1::uuid[])
+func (q *Queries) UsageAccountTotals(ctx context.Context, db DBTX, accountIds []uuid.UUID) ([]UsageAccountTotalsRow, error) {
+	rows, err := db.Query(ctx, usageAccountTotals, accountIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageAccountTotalsRow{}
+	for rows.Next() {
+		var i UsageAccountTotalsRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Requests,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const usageBatchAppend = `-- name: UsageBatchAppend :execrows
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
 ), batch AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    VALUES (nextval('usage_batch_id'), $16, $17)
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    VALUES (nextval('usage_batch_id'), $16, $17, cardinality($2::uuid[]))
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -70,8 +128,8 @@ type UsageBatchAppendParams struct {
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
 //	    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
 //	), batch AS (
-//	    INSERT INTO usage_pending (batch_id, first_at, last_at)
-//	    VALUES (nextval('usage_batch_id'), $16, $17)
+//	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+//	    VALUES (nextval('usage_batch_id'), $16, $17, cardinality($2::uuid[]))
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -148,8 +206,8 @@ WITH input AS (
     ON CONFLICT (occurred_at, id) DO NOTHING
     RETURNING id, batch_id, occurred_at
 ), pending AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at) FROM written w GROUP BY w.batch_id
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at), count(*) FROM written w GROUP BY w.batch_id
 )
 SELECT i.id::uuid AS id, i.known::boolean AS known,
     (w.id IS NOT NULL)::boolean AS written,
@@ -222,8 +280,8 @@ type UsageBatchInsertRow struct {
 //	    ON CONFLICT (occurred_at, id) DO NOTHING
 //	    RETURNING id, batch_id, occurred_at
 //	), pending AS (
-//	    INSERT INTO usage_pending (batch_id, first_at, last_at)
-//	    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at) FROM written w GROUP BY w.batch_id
+//	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+//	    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at), count(*) FROM written w GROUP BY w.batch_id
 //	)
 //	SELECT i.id::uuid AS id, i.known::boolean AS known,
 //	    (w.id IS NOT NULL)::boolean AS written,
@@ -276,7 +334,7 @@ WITH turn AS MATERIALIZED (
 ), taken AS (
     DELETE FROM usage_pending WHERE batch_id IN (
         SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT $2)
-    RETURNING batch_id, first_at, last_at
+    RETURNING batch_id, first_at, last_at, records
 ), cells AS MATERIALIZED (
     SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
         count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
@@ -384,7 +442,10 @@ WITH turn AS MATERIALIZED (
         total_tokens = usage_totals.total_tokens + excluded.total_tokens,
         cost = usage_totals.cost + excluded.cost
 )
-SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken
+SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
+    ((SELECT count(*) FROM taken) / (CASE
+        WHEN (SELECT coalesce(sum(t.records), 0) FROM taken t) = (SELECT coalesce(sum(c.records), 0) FROM cells c) THEN 1 ELSE 0
+    END))::bigint AS taken
 `
 
 type UsageCompactParams struct {
@@ -401,7 +462,9 @@ type UsageCompactRow struct {
 // returns how many it took; mine is false where another process is at it, which
 // then takes none. The lock (the number means nothing, it is only this one's) ends
 // with the statement: rows that every batch changes are changed by one compactor at
-// a time. Batches' records are found by usage_records_batch, rows by primary keys.
+// a time. Where fewer records are found than the batches have, which a plan from
+// before a month was attached may do, it fails (division_by_zero) and has done
+// nothing. Batches' records are found by usage_records_batch, rows by primary keys.
 // One row.
 //
 //	WITH turn AS MATERIALIZED (
@@ -409,7 +472,7 @@ type UsageCompactRow struct {
 //	), taken AS (
 //	    DELETE FROM usage_pending WHERE batch_id IN (
 //	        SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT $2)
-//	    RETURNING batch_id, first_at, last_at
+//	    RETURNING batch_id, first_at, last_at, records
 //	), cells AS MATERIALIZED (
 //	    SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
 //	        count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
@@ -517,7 +580,10 @@ type UsageCompactRow struct {
 //	        total_tokens = usage_totals.total_tokens + excluded.total_tokens,
 //	        cost = usage_totals.cost + excluded.cost
 //	)
-//	SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken
+//	SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
+//	    ((SELECT count(*) FROM taken) / (CASE
+//	        WHEN (SELECT coalesce(sum(t.records), 0) FROM taken t) = (SELECT coalesce(sum(c.records), 0) FROM cells c) THEN 1 ELSE 0
+//	    END))::bigint AS taken
 func (q *Queries) UsageCompact(ctx context.Context, db DBTX, arg UsageCompactParams) (UsageCompactRow, error) {
 	row := db.QueryRow(ctx, usageCompact, arg.Lock, arg.BatchLimit)
 	var i UsageCompactRow
@@ -556,6 +622,138 @@ func (q *Queries) UsageHorizon(ctx context.Context, db DBTX) (UsageHorizonRow, e
 	return i, err
 }
 
+const usageHorizonAdvance = `-- name: UsageHorizonAdvance :exec
+UPDATE usage_horizon SET records_from = $1 WHERE records_from < $1
+`
+
+// Says that records before a time need not be there any more; never backwards.
+//
+//	UPDATE usage_horizon SET records_from = $1 WHERE records_from < $1
+func (q *Queries) UsageHorizonAdvance(ctx context.Context, db DBTX, recordsFrom time.Time) error {
+	_, err := db.Exec(ctx, usageHorizonAdvance, recordsFrom)
+	return err
+}
+
+const usageMonthDrop = `-- name: UsageMonthDrop :one
+SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
+`
+
+// Drops a month and gives the number of its records, 0 where there is none, -1
+// where some are pending.
+//
+//	SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
+func (q *Queries) UsageMonthDrop(ctx context.Context, db DBTX, month time.Time) (int64, error) {
+	row := db.QueryRow(ctx, usageMonthDrop, month)
+	var dropped int64
+	err := row.Scan(&dropped)
+	return dropped, err
+}
+
+const usageMonthLock = `-- name: UsageMonthLock :one
+SELECT usage_lock_month($1::timestamptz)::boolean AS locked
+`
+
+// Makes writers of a month wait until the transaction ends; false where there is
+// no such month.
+//
+//	SELECT usage_lock_month($1::timestamptz)::boolean AS locked
+func (q *Queries) UsageMonthLock(ctx context.Context, db DBTX, month time.Time) (bool, error) {
+	row := db.QueryRow(ctx, usageMonthLock, month)
+	var locked bool
+	err := row.Scan(&locked)
+	return locked, err
+}
+
+const usageMonths = `-- name: UsageMonths :many
+SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT to_timestamp(substring(c.relname FROM '^usage_records_(\d{4}_\d{2})$'), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+WHERE i.inhparent = 'usage_records'::regclass
+    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
+ORDER BY m.low LIMIT 10000
+`
+
+// The months that have a partition and end before or at a time. From the catalog:
+// a row a month since 2000 at most.
+//
+//	SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+//	JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+//	CROSS JOIN LATERAL (SELECT to_timestamp(substring(c.relname FROM '^usage_records_(\d{4}_\d{2})$'), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+//	WHERE i.inhparent = 'usage_records'::regclass
+//	    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= $1::timestamptz
+//	ORDER BY m.low LIMIT 10000
+func (q *Queries) UsageMonths(ctx context.Context, db DBTX, before time.Time) ([]time.Time, error) {
+	rows, err := db.Query(ctx, usageMonths, before)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []time.Time{}
+	for rows.Next() {
+		var low time.Time
+		if err := rows.Scan(&low); err != nil {
+			return nil, err
+		}
+		items = append(items, low)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageRecordsTrim = `-- name: UsageRecordsTrim :execrows
+DELETE FROM usage_records d USING (
+    SELECT r.occurred_at, r.id FROM usage_records r
+    WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+`
+
+type UsageRecordsTrimParams struct {
+	Since    time.Time
+	Before   time.Time
+	RowLimit int32
+}
+
+// Deletes up to row_limit records from before a time that are in the rollups, in
+// the order of time, by the partitions' primary keys. Rows that another process
+// deletes are passed over.
+//
+//	DELETE FROM usage_records d USING (
+//	    SELECT r.occurred_at, r.id FROM usage_records r
+//	    WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+//	    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+func (q *Queries) UsageRecordsTrim(ctx context.Context, db DBTX, arg UsageRecordsTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRecordsTrim, arg.Since, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRemaining = `-- name: UsageRemaining :one
+SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+FROM usage_horizon h
+`
+
+// How many records there are: those since the horizon, which is a midnight, from
+// the global days and the pending batches, older ones, which are few, by counting.
+//
+//	SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+//	    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+//	    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+//	FROM usage_horizon h
+func (q *Queries) UsageRemaining(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, usageRemaining)
+	var remaining int64
+	err := row.Scan(&remaining)
+	return remaining, err
+}
+
 const usageRequestTrim = `-- name: UsageRequestTrim :execrows
 DELETE FROM usage_requests WHERE request_hash IN (
     SELECT q.request_hash FROM usage_requests q WHERE q.recorded_on < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -573,6 +771,139 @@ type UsageRequestTrimParams struct {
 //	    SELECT q.request_hash FROM usage_requests q WHERE q.recorded_on < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
 func (q *Queries) UsageRequestTrim(ctx context.Context, db DBTX, arg UsageRequestTrimParams) (int64, error) {
 	result, err := db.Exec(ctx, usageRequestTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsDailyTrim = `-- name: UsageRollupsDailyTrim :execrows
+DELETE FROM usage_rollups_daily d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsDailyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for days.
+//
+//	DELETE FROM usage_rollups_daily d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsDailyTrim(ctx context.Context, db DBTX, arg UsageRollupsDailyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsDailyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsGlobalDailyTrim = `-- name: UsageRollupsGlobalDailyTrim :execrows
+DELETE FROM usage_rollups_global_daily d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model
+`
+
+type UsageRollupsGlobalDailyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for everybody's days.
+//
+//	DELETE FROM usage_rollups_global_daily d USING (
+//	    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.bucket = old.bucket AND d.model = old.model
+func (q *Queries) UsageRollupsGlobalDailyTrim(ctx context.Context, db DBTX, arg UsageRollupsGlobalDailyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsGlobalDailyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsGlobalTrim = `-- name: UsageRollupsGlobalTrim :execrows
+DELETE FROM usage_rollups_global d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model
+`
+
+type UsageRollupsGlobalTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for everybody's 15 minutes, by the primary key.
+//
+//	DELETE FROM usage_rollups_global d USING (
+//	    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.bucket = old.bucket AND d.model = old.model
+func (q *Queries) UsageRollupsGlobalTrim(ctx context.Context, db DBTX, arg UsageRollupsGlobalTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsGlobalTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsHorizonAdvance = `-- name: UsageRollupsHorizonAdvance :exec
+UPDATE usage_horizon SET rollups_from = $1 WHERE rollups_from < $1
+`
+
+// The same for rollups, which reach at least as far back as the records do.
+//
+//	UPDATE usage_horizon SET rollups_from = $1 WHERE rollups_from < $1
+func (q *Queries) UsageRollupsHorizonAdvance(ctx context.Context, db DBTX, rollupsFrom time.Time) error {
+	_, err := db.Exec(ctx, usageRollupsHorizonAdvance, rollupsFrom)
+	return err
+}
+
+const usageRollupsHourlyTrim = `-- name: UsageRollupsHourlyTrim :execrows
+DELETE FROM usage_rollups_hourly d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsHourlyTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// The same for hours.
+//
+//	DELETE FROM usage_rollups_hourly d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsHourlyTrim(ctx context.Context, db DBTX, arg UsageRollupsHourlyTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsHourlyTrim, arg.Before, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const usageRollupsTrim = `-- name: UsageRollupsTrim :execrows
+DELETE FROM usage_rollups d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+`
+
+type UsageRollupsTrimParams struct {
+	Before   time.Time
+	RowLimit int32
+}
+
+// Deletes up to row_limit rows of 15 minutes from before a time, by
+// usage_rollups_bucket.
+//
+//	DELETE FROM usage_rollups d USING (
+//	    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) AS old
+//	WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model
+func (q *Queries) UsageRollupsTrim(ctx context.Context, db DBTX, arg UsageRollupsTrimParams) (int64, error) {
+	result, err := db.Exec(ctx, usageRollupsTrim, arg.Before, arg.RowLimit)
 	if err != nil {
 		return 0, err
 	}

@@ -1,22 +1,24 @@
 -- name: CacheOutboxTake :many
 -- Takes the oldest changes that no other process is taking; the transaction that
--- took them deletes them, so a crash before its commit loses none. By primary
+-- took them deletes them, so a crash before its commit loses none. None for whoever
+-- is connected to a Redis of another epoch, whom the others do not hear. By primary
 -- key. At most row_limit rows.
 DELETE FROM cache_outbox WHERE id IN (
     SELECT o.id FROM cache_outbox o ORDER BY o.id LIMIT @row_limit FOR UPDATE SKIP LOCKED)
+    AND EXISTS (SELECT FROM cache_heartbeat h WHERE h.only_row AND h.epoch = @epoch)
 RETURNING kind, key;
 
 -- name: CacheOutboxState :one
 -- Since when the oldest change waits, those included that another process is
--- taking, or now; and the database's clock before this statement looked. One row.
-SELECT coalesce(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
+-- taking, or now, also where the clock was set back meanwhile; and the database's
+-- clock before this statement looked. One row.
+SELECT least(min(o.created_at), statement_timestamp())::timestamptz AS oldest,
     statement_timestamp()::timestamptz AS now
 FROM cache_outbox o;
 
 -- name: CacheOutboxTrim :execrows
--- Drops changes that have waited so long that Redis gets a new epoch anyway; so
--- the table stays small where no process has a Redis. By primary key's order. At
--- most row_limit rows.
+-- Drops changes that have waited for long; so the table stays small where no
+-- process has a Redis. By primary key's order. At most row_limit rows.
 DELETE FROM cache_outbox WHERE id IN (
     SELECT o.id FROM cache_outbox o WHERE o.created_at < clock_timestamp() - @keeps::interval ORDER BY o.id LIMIT @row_limit FOR UPDATE SKIP LOCKED);
 
@@ -37,3 +39,8 @@ SELECT beat, epoch, server FROM cache_heartbeat WHERE only_row FOR UPDATE SKIP L
 -- name: CacheHeartbeatSet :exec
 -- Notes the heartbeat that Redis has confirmed. One row.
 UPDATE cache_heartbeat SET beat = @beat, epoch = @epoch, server = @server WHERE only_row;
+
+-- name: CacheHeartbeatVoid :exec
+-- Makes the next heartbeat open a new epoch: changes were dropped that Redis was
+-- not told of. One row.
+UPDATE cache_heartbeat SET server = '' WHERE only_row;

@@ -13,8 +13,8 @@ WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest(@request_hashes::uuid[]) AS h
 ), batch AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    VALUES (nextval('usage_batch_id'), @first_at, @last_at)
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    VALUES (nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[]))
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -73,8 +73,8 @@ WITH input AS (
     ON CONFLICT (occurred_at, id) DO NOTHING
     RETURNING id, batch_id, occurred_at
 ), pending AS (
-    INSERT INTO usage_pending (batch_id, first_at, last_at)
-    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at) FROM written w GROUP BY w.batch_id
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    SELECT w.batch_id, min(w.occurred_at), max(w.occurred_at), count(*) FROM written w GROUP BY w.batch_id
 )
 SELECT i.id::uuid AS id, i.known::boolean AS known,
     (w.id IS NOT NULL)::boolean AS written,
@@ -87,14 +87,16 @@ FROM input i LEFT JOIN written w ON w.id = i.id;
 -- returns how many it took; mine is false where another process is at it, which
 -- then takes none. The lock (the number means nothing, it is only this one's) ends
 -- with the statement: rows that every batch changes are changed by one compactor at
--- a time. Batches' records are found by usage_records_batch, rows by primary keys.
+-- a time. Where fewer records are found than the batches have, which a plan from
+-- before a month was attached may do, it fails (division_by_zero) and has done
+-- nothing. Batches' records are found by usage_records_batch, rows by primary keys.
 -- One row.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(@lock::bigint) AS mine
 ), taken AS (
     DELETE FROM usage_pending WHERE batch_id IN (
         SELECT p.batch_id FROM usage_pending p WHERE (SELECT t.mine FROM turn t) ORDER BY p.batch_id LIMIT @batch_limit)
-    RETURNING batch_id, first_at, last_at
+    RETURNING batch_id, first_at, last_at, records
 ), cells AS MATERIALIZED (
     SELECT r.api_key_id, date_bin('15 minutes', r.occurred_at, '2000-01-01T00:00:00Z') AS bucket, r.account_id, r.model,
         count(*) AS records, sum(r.requests) AS requests, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
@@ -202,7 +204,10 @@ WITH turn AS MATERIALIZED (
         total_tokens = usage_totals.total_tokens + excluded.total_tokens,
         cost = usage_totals.cost + excluded.cost
 )
-SELECT (SELECT t.mine FROM turn t)::boolean AS mine, (SELECT count(*) FROM taken)::bigint AS taken;
+SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
+    ((SELECT count(*) FROM taken) / (CASE
+        WHEN (SELECT coalesce(sum(t.records), 0) FROM taken t) = (SELECT coalesce(sum(c.records), 0) FROM cells c) THEN 1 ELSE 0
+    END))::bigint AS taken;
 
 -- name: UsageRequestTrim :execrows
 -- Forgets up to row_limit requestIds recorded before a day, by
@@ -383,3 +388,94 @@ LIMIT @row_limit;
 -- name: UsageHorizon :one
 -- From when records and rollups are complete.
 SELECT records_from, rollups_from FROM usage_horizon;
+
+-- name: UsageHorizonAdvance :exec
+-- Says that records before a time need not be there any more; never backwards.
+UPDATE usage_horizon SET records_from = @records_from WHERE records_from < @records_from;
+
+-- name: UsageRollupsHorizonAdvance :exec
+-- The same for rollups, which reach at least as far back as the records do.
+UPDATE usage_horizon SET rollups_from = @rollups_from WHERE rollups_from < @rollups_from;
+
+-- name: UsageMonths :many
+-- The months that have a partition and end before or at a time. From the catalog:
+-- a row a month since 2000 at most.
+SELECT m.low::timestamptz AS low FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT to_timestamp(substring(c.relname FROM '^usage_records_(\d{4}_\d{2})$'), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS low) AS m
+WHERE i.inhparent = 'usage_records'::regclass
+    AND (m.low AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' <= @before::timestamptz
+ORDER BY m.low LIMIT 10000;
+
+-- name: UsageMonthLock :one
+-- Makes writers of a month wait until the transaction ends; false where there is
+-- no such month.
+SELECT usage_lock_month(@month::timestamptz)::boolean AS locked;
+
+-- name: UsageMonthDrop :one
+-- Drops a month and gives the number of its records, 0 where there is none, -1
+-- where some are pending.
+SELECT usage_drop_month(@month::timestamptz)::bigint AS dropped;
+
+-- name: UsageRecordsTrim :execrows
+-- Deletes up to row_limit records from before a time that are in the rollups, in
+-- the order of time, by the partitions' primary keys. Rows that another process
+-- deletes are passed over.
+DELETE FROM usage_records d USING (
+    SELECT r.occurred_at, r.id FROM usage_records r
+    WHERE r.occurred_at >= @since AND r.occurred_at < @before AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+    ORDER BY r.occurred_at, r.id LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= @since AND d.occurred_at < @before;
+
+-- name: UsageRemaining :one
+-- How many records there are: those since the horizon, which is a midnight, from
+-- the global days and the pending batches, older ones, which are few, by counting.
+SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
+    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
+    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
+FROM usage_horizon h;
+
+-- name: UsageRollupsTrim :execrows
+-- Deletes up to row_limit rows of 15 minutes from before a time, by
+-- usage_rollups_bucket.
+DELETE FROM usage_rollups d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsHourlyTrim :execrows
+-- The same for hours.
+DELETE FROM usage_rollups_hourly d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_hourly u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsDailyTrim :execrows
+-- The same for days.
+DELETE FROM usage_rollups_daily d USING (
+    SELECT u.api_key_id, u.bucket, u.account_id, u.model FROM usage_rollups_daily u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.api_key_id = old.api_key_id AND d.bucket = old.bucket AND d.account_id = old.account_id AND d.model = old.model;
+
+-- name: UsageRollupsGlobalTrim :execrows
+-- The same for everybody's 15 minutes, by the primary key.
+DELETE FROM usage_rollups_global d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model;
+
+-- name: UsageRollupsGlobalDailyTrim :execrows
+-- The same for everybody's days.
+DELETE FROM usage_rollups_global_daily d USING (
+    SELECT u.bucket, u.model FROM usage_rollups_global_daily u WHERE u.bucket < @before LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
+WHERE d.bucket = old.bucket AND d.model = old.model;
+
+-- name: UsageAccountTotals :many
+-- Sums of all time of some accounts, over all keys: their rows of usage_totals by
+-- its primary key, plus pending batches. A row an account, by its id.
+SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
+FROM (
+    SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
+    WHERE t.kind = 'account' AND t.id = ANY (@account_ids::uuid[])
+    UNION ALL
+    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
+    WHERE p.account_id = ANY (@account_ids::uuid[])
+) AS c
+GROUP BY c.account_id
+LIMIT cardinality(@account_ids::uuid[]);

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -10,8 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -22,10 +25,14 @@ const closeGrace = 250 * time.Millisecond
 
 // Client is the contract's DatabaseClient: one repo an interface.
 type Client struct {
+	// Accounts keeps upstream accounts.
+	Accounts *accounts.Repo
 	// APIKeys keeps API keys.
 	APIKeys *apikeys.Repo
 	// Usage keeps usage and cost.
 	Usage *usage.Repo
+	// Sessions keeps users' sessions.
+	Sessions *sessions.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -46,6 +53,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	sealer, err := cfg.sealer()
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
 		c.release()
@@ -54,9 +65,16 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
+		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
 		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
+	})
+	c.Accounts = accounts.New(accounts.Config{
+		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+	})
+	c.Sessions = sessions.New(sessions.Config{
+		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
+		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
@@ -138,7 +156,8 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	}
 	pc.MaxConns = int32(cfg.MaxConns) //nolint:gosec // Validate bounds it
 	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
-	pc.PingTimeout = cfg.OpTimeout // a half-open connection must not hold its caller
+	pc.PingTimeout = cfg.OpTimeout                          // a half-open connection must not hold its caller
+	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, and Go's text is taken for that
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "relaystore"
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -39,6 +41,8 @@ const (
 	maxJournal     = 1_000_000_000
 	maxConnsLimit  = 10_000
 	maxCachedKeys  = 100_000_000
+	minSessionData = 2 // {}
+	maxSessionData = 1 << 20
 	maxChecks      = 1_000
 	minChecks      = 0.001
 	minStaleness   = 2 * time.Second // a proof of freshness is up to a second old when it comes
@@ -83,6 +87,13 @@ type Config struct {
 	// CachedKeys is how many API keys a process keeps before it evicts, at about
 	// 1 KiB each; it may keep up to four times as many. Env RELAYSTORE_CACHED_KEYS.
 	CachedKeys int
+	// CachedSessions is how many sessions a process keeps before it evicts, at about
+	// 0.5 KiB and their data each (at most 4 KiB of it); it may keep up to four times
+	// as many. Env RELAYSTORE_CACHED_SESSIONS.
+	CachedSessions int
+	// MaxSessionData is how many bytes a session's data may have. Env
+	// RELAYSTORE_MAX_SESSION_DATA.
+	MaxSessionData int
 	// ConsistencyChecks is how many cached answers a second a process compares
 	// with PostgreSQL; 0 is one, a negative number none. Env
 	// RELAYSTORE_CONSISTENCY_CHECKS.
@@ -105,6 +116,12 @@ type Config struct {
 	LegacyEncryptionKey string
 	// APIKeyPrefix starts new keys' plaintexts. Env RELAYSTORE_API_KEY_PREFIX.
 	APIKeyPrefix string
+	// Keyset seals the secrets of accounts: AEAD keys of Tink. Without one, accounts
+	// with secrets are refused. Env RELAYSTORE_KEYSET, in Tink's JSON.
+	Keyset *keyset.Handle
+	// KeysetFile is a file that holds the keyset instead, and that nobody but its
+	// owner may read. Env RELAYSTORE_KEYSET_FILE.
+	KeysetFile string
 
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
@@ -161,7 +178,13 @@ func (c Config) checkSources() error {
 	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
 	bad(c.RedisURL == "" && c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
 	bad(c.RedisURL == "" && c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
+	bad(c.RedisURL == "" && c.CachedSessions != 0, "RELAYSTORE_CACHED_SESSIONS", "means nothing without REDIS_URL")
 	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
+	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
+	if c.Keyset != nil {
+		_, err := seal.New(c.Keyset)
+		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
+	}
 	if c.DatabaseURL != "" {
 		_, err := pgxpool.ParseConfig(c.DatabaseURL)
 		bad(err != nil, "DATABASE_URL", "cannot be parsed")
@@ -187,6 +210,12 @@ func (c Config) checkBounds() error {
 	}
 	if c.CachedKeys < 0 || c.CachedKeys > maxCachedKeys {
 		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_KEYS", "must lie between 1 and %d", maxCachedKeys))
+	}
+	if c.CachedSessions < 0 || c.CachedSessions > maxCachedKeys {
+		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_SESSIONS", "must lie between 1 and %d", maxCachedKeys))
+	}
+	if n := c.MaxSessionData; n != 0 && (n < minSessionData || n > maxSessionData) {
+		errs = append(errs, result.Invalid("RELAYSTORE_MAX_SESSION_DATA", "must lie between %d and %d", minSessionData, maxSessionData))
 	}
 	for _, d := range []struct {
 		name      string
@@ -219,6 +248,21 @@ func (c Config) checkTexts() error {
 		}
 	}
 	return errors.Join(append(errs, result.CheckText("RELAYSTORE_LEGACY_ENCRYPTION_KEY", c.LegacyEncryptionKey, 1024))...)
+}
+
+// sealer gives what seals secrets; nil without a keyset.
+func (c Config) sealer() (*seal.Sealer, error) {
+	h := c.Keyset
+	if c.KeysetFile != "" {
+		var err error
+		if h, err = seal.ReadFile(c.KeysetFile); err != nil {
+			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "%s", err)
+		}
+	}
+	if h == nil {
+		return nil, nil
+	}
+	return seal.New(h)
 }
 
 // withDefaults fills in what is zero.

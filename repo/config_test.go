@@ -1,14 +1,20 @@
 package repo_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -26,8 +32,8 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			[]string{"DATABASE_URL", "RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT"},
 		},
 		"no Redis": {
-			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}},
-			[]string{"RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_MAX_STALENESS", "REDIS_URL"},
+			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}, CachedSessions: 5},
+			[]string{"RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_MAX_STALENESS", "REDIS_URL", "RELAYSTORE_CACHED_SESSIONS"},
 		},
 		"write_behind without Redis": {
 			repo.Config{DatabaseURL: "postgres://x/db", UsageWrites: repo.WriteBehind}, []string{"RELAYSTORE_USAGE_WRITES"},
@@ -47,14 +53,18 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2"},
 			[]string{"DATABASE_URL", "RELAYSTORE_DIRECT_URL", "REDIS_URL"},
 		},
+		"keysets": {
+			repo.Config{DatabaseURL: "postgres://x/db", Keyset: &keyset.Handle{}, KeysetFile: "keyset.json"},
+			[]string{"RELAYSTORE_KEYSET"},
+		},
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
-				RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
+				CachedSessions: -1, MaxSessionData: 1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
 			},
 			[]string{
 				"RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_MAX_STALENESS",
-				"RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
+				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
 			},
 		},
 	} {
@@ -74,7 +84,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"DATABASE_URL": "postgres://x/db", "REDIS_URL": "redis://x", "RELAYSTORE_DIRECT_URL": "postgres://y/db",
 		"RELAYSTORE_KEY_PREFIX": "p:", "RELAYSTORE_MAX_CONNS": "7", "RELAYSTORE_REQUIRE_REDIS": "true",
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
-		"RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
+		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 	} {
 		t.Setenv(name, value)
@@ -84,7 +94,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, repo.Config{
 		DatabaseURL: "postgres://x/db", RedisURL: "redis://x", DirectURL: "postgres://y/db", KeyPrefix: "p:", MaxConns: 7,
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
-		RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
+		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 	}, got)
 	require.NoError(t, got.Validate())
@@ -97,4 +107,42 @@ func TestConfigFromEnv(t *testing.T) {
 	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT"} {
 		require.ErrorContains(t, err, name)
 	}
+}
+
+// A keyset comes from a file, from the environment, or as a handle.
+func TestKeysets(t *testing.T) {
+	keys, err := seal.Generate()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, seal.CreateFile(file, keys))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+
+	cfg := testclient.Config(t)
+	cfg.KeysetFile = file
+	account := accounts.AccountData{Platform: accounts.CCR, Name: "n", APIKey: "secret"}
+	created, err := testclient.Open(t, cfg).Accounts.CreateAccount(t.Context(), account).Get()
+	require.NoError(t, err)
+
+	t.Setenv("RELAYSTORE_KEYSET", string(text))
+	env, err := repo.ConfigFromEnv()
+	require.NoError(t, err)
+	cfg.KeysetFile, cfg.Keyset = "", env.Keyset
+	c, err := testclient.Open(t, cfg).Accounts.GetCredentials(t.Context(), created.ID).Get()
+	require.NoError(t, err)
+	require.Equal(t, "secret", c.APIKey)
+
+	t.Setenv("RELAYSTORE_KEYSET", `{"hunter2":`)
+	t.Setenv("RELAYSTORE_KEYSET_FILE", file)
+	env, err = repo.ConfigFromEnv()
+	require.ErrorContains(t, err, "RELAYSTORE_KEYSET: ")
+	require.NotContains(t, err.Error(), "hunter2")
+	require.Equal(t, file, env.KeysetFile)
+
+	require.NoError(t, os.Chmod(file, 0o644))
+	cfg.Keyset, cfg.KeysetFile = nil, file
+	_, err = repo.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, result.InvalidQuery)
+	require.ErrorContains(t, err, "RELAYSTORE_KEYSET_FILE: ")
+	require.ErrorContains(t, err, "chmod 600")
 }

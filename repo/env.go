@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -29,6 +32,8 @@ func ConfigFromEnv() (Config, error) {
 		MaxStaleness:        duration("RELAYSTORE_MAX_STALENESS"),
 		StaleIfError:        duration("RELAYSTORE_STALE_IF_ERROR"),
 		CachedKeys:          parsed("RELAYSTORE_CACHED_KEYS", &errs, "a whole number", strconv.Atoi),
+		CachedSessions:      parsed("RELAYSTORE_CACHED_SESSIONS", &errs, "a whole number", strconv.Atoi),
+		MaxSessionData:      parsed("RELAYSTORE_MAX_SESSION_DATA", &errs, "a whole number of bytes", strconv.Atoi),
 		ConsistencyChecks:   parsed("RELAYSTORE_CONSISTENCY_CHECKS", &errs, "a number", number),
 		RequestIDWindow:     duration("RELAYSTORE_REQUEST_ID_WINDOW"),
 		UsageWrites:         os.Getenv("RELAYSTORE_USAGE_WRITES"),
@@ -36,9 +41,13 @@ func ConfigFromEnv() (Config, error) {
 		JournalLimit:        parsed("RELAYSTORE_JOURNAL_LIMIT", &errs, "a whole number", strconv.Atoi),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
+		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
+		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
 	}
 	return c, errors.Join(errs...)
 }
+
+func keysetText(text string) (*keyset.Handle, error) { return seal.Parse([]byte(text)) }
 
 func number(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 

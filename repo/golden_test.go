@@ -11,15 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed.
+// <time> and <hash> stand for what cannot be fixed, and <token n> in arguments for
+// the nth session token that the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
 	Cases []goldenCall `json:"cases"`
@@ -43,12 +46,15 @@ func TestGolden(t *testing.T) {
 			t.Parallel()
 			golden := readGolden(t, file)
 			c := openGolden(t)
+			var tokens goldenTokens
 			for _, call := range golden.Setup {
-				require.Contains(t, string(call.make(t, c)), `"success":true`)
+				out := tokens.in(call).make(t, c)
+				require.Contains(t, string(out), `"success":true`)
+				tokens.add(out)
 			}
 			for _, call := range golden.Cases {
 				require.Equal(t, method, call.Call)
-				requireGolden(t, call.Name, call.Output, call.make(t, c))
+				requireGolden(t, call.Name, call.Output, tokens.in(call).make(t, c))
 			}
 		})
 	}
@@ -66,8 +72,10 @@ func readGolden(t *testing.T, file string) (g goldenFile) {
 
 func openGolden(t *testing.T) *repo.Client {
 	t.Helper()
+	keys, err := seal.Generate()
+	require.NoError(t, err)
 	c, err := repo.Open(t.Context(), repo.Config{
-		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4,
+		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4, Keyset: keys,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
@@ -94,10 +102,22 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.APIKeys.GetAllAPIKeys(ctx, arg[apikeys.Filters](t, g, 0))
 	case "recordApiKeyUsage":
 		answer = c.APIKeys.RecordAPIKeyUsage(ctx, arg[string](t, g, 0), arg[apikeys.UsageData](t, g, 1))
+	case "createClaudeAccount":
+		answer = c.Accounts.CreateClaudeAccount(ctx, arg[accounts.AccountData](t, g, 0))
+	case "getClaudeAccount":
+		answer = c.Accounts.GetClaudeAccount(ctx, arg[string](t, g, 0))
+	case "updateAccountStatus":
+		answer = c.Accounts.UpdateAccountStatus(ctx, arg[string](t, g, 0), arg[string](t, g, 1), arg[accounts.StatusMetadata](t, g, 2))
+	case "getAvailableAccounts":
+		answer = c.Accounts.GetAvailableAccounts(ctx, arg[accounts.AvailableFilters](t, g, 0))
 	case "recordUsage":
 		answer = c.Usage.RecordUsage(ctx, arg[usage.Record](t, g, 0))
 	case "getUsageStats":
 		answer = c.Usage.GetUsageStats(ctx, arg[usage.StatsQuery](t, g, 0))
+	case "cleanupOldStats":
+		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
+	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":
+		answer = g.session(t, c.Sessions)
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}

@@ -65,6 +65,13 @@ CREATE TABLE usage_totals (
     PRIMARY KEY (kind, id)
 ) WITH (fillfactor = 50);
 
+-- How many records a batch has. A compactor whose plan is from before a month's
+-- partition was attached does not see that month's records: it must not take a
+-- batch for done of which it has found less.
+ALTER TABLE usage_pending ADD COLUMN records bigint;
+UPDATE usage_pending p SET records = (SELECT count(*) FROM usage_pending_records r WHERE r.batch_id = p.batch_id) WHERE true;
+ALTER TABLE usage_pending ALTER COLUMN records SET NOT NULL;
+
 -- From when the ledger's records, and the rollups, are complete: what is older may
 -- have been cleaned up.
 CREATE TABLE usage_horizon (
@@ -91,27 +98,44 @@ INSERT INTO usage_totals SELECT s.id, sum(records), sum(requests),
     FROM usage_rollups_daily, LATERAL (VALUES ('key', api_key_id), ('account', account_id)) AS s(kind, id)
     GROUP BY s.kind, s.id;
 
--- Drops a month whose records are all in the rollups and tells how many they were;
--- -1 where some are still pending, NULL where there is no such month. Writers of
--- that month wait meanwhile, others only for the drop itself, and at most for the
--- lock_timeout: beyond it nothing has happened, and the caller may try again. With
--- its owner's rights, so that an application's role needs none to drop tables.
+-- For whoever drops a month: writers of that month wait until the transaction ends.
+-- False where there is no such month. With its owner's rights, like the next one.
+-- +goose StatementBegin
+CREATE FUNCTION usage_lock_month(month timestamptz) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '50ms' AS $$
+DECLARE
+    part text := 'usage_records_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'usage_records'::regclass AND inhrelid = to_regclass(part)) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE %I IN EXCLUSIVE MODE', part);
+    RETURN true;
+EXCEPTION WHEN undefined_table THEN
+    RETURN false; -- somebody else has just dropped it
+END $$;
+-- +goose StatementEnd
+
+-- Drops a month before the horizon whose records are all in the rollups and tells
+-- how many they were; -1 where some are pending. All writers wait for the drop
+-- itself, at most for the lock_timeout: beyond it nothing has happened, and the
+-- caller may try again. With its owner's rights, so that an application's role
+-- needs none to drop tables.
 -- +goose StatementBegin
 CREATE FUNCTION usage_drop_month(month timestamptz) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '50ms' AS $$
 DECLARE
     low  timestamptz := date_trunc('month', month, 'UTC');
     high timestamptz := (date_trunc('month', month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
-    part text := 'usage_records_' || to_char(low AT TIME ZONE 'UTC', 'YYYY_MM');
+    part text := 'usage_records_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
     n bigint;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'usage_records'::regclass AND inhrelid = to_regclass(part)) THEN
-        RETURN NULL;
-    END IF;
     IF high > (SELECT records_from FROM usage_horizon) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'the month is not before the horizon';
     END IF;
-    EXECUTE format('LOCK TABLE %I IN EXCLUSIVE MODE', part);
+    IF NOT usage_lock_month(month) THEN
+        RETURN 0;
+    END IF;
     IF EXISTS (SELECT FROM usage_pending WHERE first_at < high AND last_at >= low) THEN
         RETURN -1;
     END IF;
@@ -121,11 +145,12 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- It runs with its owner's rights: a caller's temporary tables must not take the
+-- They run with their owner's rights: a caller's temporary tables must not take the
 -- place of ours.
 -- +goose StatementBegin
 DO $$
 BEGIN
+    EXECUTE format('ALTER FUNCTION usage_lock_month(timestamptz) SET search_path = %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION usage_drop_month(timestamptz) SET search_path = %I, pg_temp', current_schema());
 END $$;
 -- +goose StatementEnd
@@ -135,7 +160,9 @@ UPDATE schema_compatibility SET oldest_binary = 5;
 -- +goose Down
 UPDATE schema_compatibility SET oldest_binary = 4;
 DROP FUNCTION usage_drop_month(timestamptz);
+DROP FUNCTION usage_lock_month(timestamptz);
 DROP TABLE usage_horizon;
+ALTER TABLE usage_pending DROP COLUMN records;
 DROP TABLE usage_totals;
 DROP VIEW usage_rollups_global_tiers;
 DROP VIEW usage_rollups_tiers;

@@ -28,6 +28,17 @@ var filled = map[int64]string{
 			'2025-09-16T08:15Z', 1, 1, 2, 3, 4, 5, 14, 0.000000000001, 'm')`,
 	4: `INSERT INTO cache_outbox (kind, key) VALUES ('apikey', sha256('a')); UPDATE cache_heartbeat SET beat = 1, epoch = 1, server = 's'`,
 	5: `SELECT`, // it fills its own tables from those of version 3
+	6: `ALTER TABLE accounts DISABLE TRIGGER USER; -- else the outbox keeps a row
+		INSERT INTO accounts (id, platform, name, created_at, updated_at, scopes, proxy_type, proxy_host, proxy_port, access_token, details, deleted_at) VALUES
+			('0190b8a0-0000-7000-8000-000000000011', 'claude', 'a', now(), now(), '{x,"y z"}', 'http', 'h', 1, sha256('t'), '{"n": 1e2}', NULL),
+			('0190b8a0-0000-7000-8000-000000000012', 'droid', 'b', now(), now(), '{}', '', '', 0, NULL, '{}', now());
+		INSERT INTO account_refreshes VALUES ('0190b8a0-0000-7000-8000-000000000011', gen_random_uuid(), now(), now(), 1, NULL);
+		ALTER TABLE accounts ENABLE TRIGGER USER`,
+	// The trigger would leave rows in a table that this version does not take away.
+	7: `ALTER TABLE sessions DISABLE TRIGGER USER;
+		INSERT INTO sessions VALUES (gen_random_uuid(), sha256('s'), 'u', 'admin', '{"n": 1.50, "n": 2}', '::1', 'agent', now(), now()),
+			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
+		ALTER TABLE sessions ENABLE TRIGGER USER`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
@@ -20,18 +20,11 @@ const (
 	channel = "relaystore_cache"
 	// drainEvery is the net below the notifications, and the pace of heartbeats.
 	drainEvery = 500 * time.Millisecond
-	// beatEvery keeps the processes together from writing more heartbeats than one.
-	beatEvery = 400 * time.Millisecond
 	// gather lets changes that come together be told together: a drain costs a
 	// commit, and what the library wrote itself has been told already.
 	gather = 10 * time.Millisecond
-	// drainRows bounds what one transaction takes.
+	// drainRows bounds what one transaction takes, and tells Redis in one deadline.
 	drainRows = 64
-	// outboxKeeps is how long a change waits for a Redis. A Redis that was not told
-	// for half of that gets a new epoch, so that dropping the change is harmless.
-	outboxKeeps = time.Hour
-	trimEvery   = 10 * time.Minute
-	trimRows    = 10_000
 )
 
 // Outbox brings committed changes to Redis: it drains the outbox's table whenever
@@ -48,6 +41,8 @@ type Outbox struct {
 	Logger *slog.Logger
 
 	queries db.Queries
+	every   time.Duration // drainEvery, but in tests
+	batch   int           // rows that the drainer takes next
 	woken   chan struct{}
 	stop    context.CancelFunc
 	work    sync.WaitGroup
@@ -56,7 +51,8 @@ type Outbox struct {
 // Start begins the background work, which Close ends.
 func (o *Outbox) Start() {
 	ctx, stop := context.WithCancel(context.Background())
-	o.woken, o.stop = make(chan struct{}, 1), stop
+	o.woken, o.stop, o.batch = make(chan struct{}, 1), stop, drainRows
+	o.every = cmp.Or(o.every, drainEvery)
 	o.work.Go(func() { o.trim(ctx) })
 	if o.Cache == nil {
 		return
@@ -114,7 +110,7 @@ func (o *Outbox) wake() {
 }
 
 func (o *Outbox) drain(ctx context.Context) {
-	tick := time.NewTicker(drainEvery)
+	tick := time.NewTicker(o.every)
 	defer tick.Stop()
 	failed := false
 	for ctx.Err() == nil {
@@ -142,25 +138,48 @@ func (o *Outbox) report(failed bool) {
 	o.Logger.Info("relaystore: changes are told to Redis again")
 }
 
-// tellAll empties the outbox of what no other process is telling.
+// errMoved means that what was told may have gone to another Redis than the others'.
+var errMoved = errors.New("the connection to Redis was lost while it was told")
+
+// tellAll empties the outbox of what no other process is telling. A Redis that is
+// too slow for a batch gets half as many at its next try, and then slowly more.
 func (o *Outbox) tellAll(ctx context.Context) error {
 	for {
-		told := 0
-		err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-			if err := o.queries.CommitSoon(ctx, tx); err != nil {
-				return err
-			}
-			rows, err := o.queries.CacheOutboxTake(ctx, tx, drainRows)
-			told = len(rows)
-			if err != nil || told == 0 {
-				return err
-			}
-			return o.tell(ctx, rows)
-		})
-		if err != nil || told < drainRows {
+		told, err := o.tellBatch(ctx)
+		if err != nil {
+			o.batch = max(1, o.batch/2)
 			return err
 		}
+		if told < o.batch {
+			return nil
+		}
+		o.batch = min(drainRows, o.batch+1+o.batch/8)
 	}
+}
+
+// tellBatch takes changes out of the outbox only while its Redis is in the epoch
+// that PostgreSQL knows, from before until after it has told them: a server that is
+// no master any more, to its clients' knowledge, takes them and tells nobody else.
+func (o *Outbox) tellBatch(ctx context.Context) (told int, err error) {
+	err = o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
+		if err := o.queries.CommitSoon(ctx, tx); err != nil {
+			return err
+		}
+		epoch := o.Cache.Epoch()
+		rows, err := o.queries.CacheOutboxTake(ctx, tx, db.CacheOutboxTakeParams{RowLimit: int32(o.batch), Epoch: epoch}) //nolint:gosec // at most drainRows
+		told = len(rows)
+		if err != nil || told == 0 {
+			return err
+		}
+		if err := o.tell(ctx, rows); err != nil {
+			return err
+		}
+		if o.Cache.Epoch() != epoch {
+			return errMoved
+		}
+		return nil
+	})
+	return told, err
 }
 
 func (o *Outbox) tell(ctx context.Context, rows []db.CacheOutboxTakeRow) error {
@@ -174,69 +193,6 @@ func (o *Outbox) tell(ctx context.Context, rows []db.CacheOutboxTakeRow) error {
 		if err := o.Cache.Tell(ctx, kind, keys); err != nil {
 			return err
 		}
-		o.Cache.Forget(kind, keys)
 	}
 	return nil
-}
-
-// beat writes a heartbeat, unless another process does or has just done so.
-// Changes that wait, those that another process is telling included, hold it back.
-func (o *Outbox) beat(ctx context.Context) error {
-	err := o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		last, err := o.queries.CacheHeartbeatLock(ctx, tx)
-		if err != nil {
-			return err
-		}
-		state, err := o.queries.CacheOutboxState(ctx, tx)
-		if err != nil {
-			return err
-		}
-		h := cache.Heartbeat{Epoch: last.Epoch, Beat: state.Oldest.UnixMicro(), Lag: state.Now.Sub(state.Oldest)}
-		if h.Beat < last.Beat+beatEvery.Microseconds() {
-			return nil
-		}
-		held, err := o.Cache.ReadHeartbeat(ctx)
-		if err != nil {
-			return err
-		}
-		server, err := o.Cache.Server(ctx)
-		if err != nil {
-			return err
-		}
-		silent := time.Duration(h.Beat-last.Beat) * time.Microsecond
-		lost := held.Beat != last.Beat || held.Epoch != last.Epoch || server != last.Server
-		if lost || silent > outboxKeeps/2 {
-			h.Epoch = h.Beat
-		}
-		if err := o.Cache.ReplaceHeartbeat(ctx, held, h); err != nil {
-			return err
-		}
-		return o.queries.CacheHeartbeatSet(ctx, tx, db.CacheHeartbeatSetParams{Beat: h.Beat, Epoch: h.Epoch, Server: server})
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	return err
-}
-
-// trim keeps the outbox small where no process has a Redis.
-func (o *Outbox) trim(ctx context.Context) {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			_ = o.Trim(ctx) // what stays, the next one takes
-		}
-	}
-}
-
-// Trim drops changes that have waited for more than an hour.
-func (o *Outbox) Trim(ctx context.Context) error {
-	return o.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		_, err := o.queries.CacheOutboxTrim(ctx, tx, db.CacheOutboxTrimParams{Keeps: pgtype.Interval{Microseconds: outboxKeeps.Microseconds(), Valid: true}, RowLimit: trimRows})
-		return err
-	})
 }

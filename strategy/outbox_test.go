@@ -27,29 +27,39 @@ type outboxBundle struct {
 	*testing.T
 
 	pool    *pgxpool.Pool
-	prefix  string
+	options cache.Options
+	cache   *cache.Cache
 	records *cache.Records[string]
 }
 
-func setupOutbox(t *testing.T) *outboxBundle {
+func setupOutbox(t *testing.T, change ...func(*cache.Options)) *outboxBundle {
 	t.Helper()
 	t.Parallel()
-	b := &outboxBundle{T: t, pool: testdb.Pool(t, testdb.URL(t)), prefix: testdb.Prefix(t)}
-	b.records = cache.NewRecords(b.openCache(), cache.Source[string]{
-		Kind: "apikey", Load: b.name, Timeout: time.Minute,
+	b := &outboxBundle{T: t, pool: testdb.Pool(t, testdb.URL(t))}
+	b.options = cache.Options{URL: testdb.RedisURL(t), Prefix: testdb.Prefix(t), MaxStaleness: time.Minute, Require: true, Logger: quiet()}
+	for _, c := range change {
+		c(&b.options)
+	}
+	b.cache, b.records = b.process(0)
+	return b
+}
+
+// process opens one more, which keeps about size records.
+func (b *outboxBundle) process(size int) (*cache.Cache, *cache.Records[string]) {
+	b.Helper()
+	c := b.openCache()
+	return c, cache.NewRecords(c, cache.Source[string]{
+		Kind: "apikey", Load: b.name, Timeout: time.Minute, Size: size,
 		Encode: func(s *string) ([]byte, error) { return []byte(*s), nil },
 		Decode: func(doc []byte) (*string, error) { s := string(doc); return &s, nil },
 	})
-	return b
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func (b *outboxBundle) openCache() *cache.Cache {
 	b.Helper()
-	c, err := cache.Open(b.Context(), cache.Options{
-		URL: testdb.RedisURL(b), Prefix: b.prefix, MaxStaleness: time.Minute, Require: true, Logger: quiet(),
-	})
+	c, err := cache.Open(b.Context(), b.options)
 	require.NoError(b, err)
 	b.Cleanup(c.Close)
 	return c
@@ -62,10 +72,15 @@ func (b *outboxBundle) primary() *strategy.Postgres {
 // drain starts one more process that drains the outbox.
 func (b *outboxBundle) drain() *strategy.Outbox {
 	b.Helper()
-	o := &strategy.Outbox{Primary: b.primary(), Cache: b.openCache(), Listen: b.pool.Config().ConnConfig.Copy(), Logger: quiet()}
+	o := b.drainer()
 	o.Start()
 	b.Cleanup(o.Close)
 	return o
+}
+
+func (b *outboxBundle) drainer() *strategy.Outbox {
+	b.Helper()
+	return &strategy.Outbox{Primary: b.primary(), Cache: b.openCache(), Listen: b.pool.Config().ConnConfig.Copy(), Logger: quiet()}
 }
 
 func (b *outboxBundle) name(ctx context.Context, key *cache.Key) (*string, error) {
@@ -153,7 +168,7 @@ func TestDrainerDies(t *testing.T) {
 	require.NoError(t, err)
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
-	taken, err := db.New().CacheOutboxTake(t.Context(), tx, 10)
+	taken, err := db.New().CacheOutboxTake(t.Context(), tx, db.CacheOutboxTakeParams{RowLimit: 10})
 	require.NoError(t, err)
 	require.Len(t, taken, 1)
 
@@ -185,7 +200,7 @@ func TestLostHeartbeatOpensANewEpoch(t *testing.T) {
 	b.cached(key)
 	// What a failover to a lagging replica does: Redis is as it was.
 	require.Eventually(t, func() bool {
-		held, err := o.Cache.ReadHeartbeat(t.Context())
+		held, _, err := o.Cache.ReadHeartbeat(t.Context())
 		require.NoError(t, err)
 		return o.Cache.ReplaceHeartbeat(t.Context(), held, cache.Heartbeat{Epoch: first, Beat: first - 1}) == nil
 	}, patience, time.Millisecond)
@@ -224,6 +239,9 @@ func TestOutboxStaysSmallWithoutRedis(t *testing.T) {
 	b.insert("new")
 	o := &strategy.Outbox{Primary: b.primary(), Logger: quiet()}
 	o.Start()
+	require.NoError(t, o.Trim(t.Context()))
+	require.Equal(t, 1, b.waiting())
+	b.exec("INSERT INTO cache_outbox (kind, key, created_at) SELECT 'apikey', 'x', now() - interval '61 minutes' FROM generate_series(1, 20001)")
 	require.NoError(t, o.Trim(t.Context()))
 	require.Equal(t, 1, b.waiting())
 	o.Close()

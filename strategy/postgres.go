@@ -26,6 +26,9 @@ type Postgres struct {
 	OpTimeout time.Duration
 }
 
+// Conns is how many connections there are at most.
+func (p *Postgres) Conns() int { return int(p.Pool.Config().MaxConns) }
+
 // Retrying gives the same primary with at most n retries.
 func (p *Postgres) Retrying(n int) *Postgres {
 	c := *p
@@ -35,7 +38,7 @@ func (p *Postgres) Retrying(n int) *Postgres {
 
 // Read runs f, which must only read, and repeats it where that may help.
 func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	ctx, cancel := p.bounded(ctx)
+	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	return p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
@@ -44,7 +47,7 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 
 // Snapshot is Read for several queries that must see one state of the database.
 func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	ctx, cancel := p.bounded(ctx)
+	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return p.Retry.Do(ctx, func() error {
@@ -58,7 +61,7 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 // changed nothing; a commit whose outcome is unknown is an error with
 // details.outcomeUnknown.
 func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	ctx, cancel := p.bounded(ctx)
+	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	var committing bool
 	err := p.Retry.Do(ctx, func() error {
@@ -81,7 +84,7 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 // who cancels before it starts gets Cancelled and nothing is written; after
 // that the call waits for the commit, at most OpTimeout, and tells the truth.
 func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	ctx, cancel := p.bounded(ctx)
+	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	unknown := false
 	err := p.Retry.Do(ctx, func() error {
@@ -101,7 +104,8 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 
 func always(error) bool { return true }
 
-func (p *Postgres) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// Bounded gives ctx the deadline OpTimeout where it has none.
+func (p *Postgres) Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
 		return context.WithCancel(ctx)
 	}

@@ -32,7 +32,7 @@ func newBenchCmd() *cobra.Command {
 		Long:    benchHelp,
 		Example: "  relaystore bench validate\n  relaystore bench revoke --rounds 100 --json",
 	}
-	c.AddCommand(newBenchValidateCmd(), newBenchRevokeCmd(), newBenchRecordCmd(), newBenchFillCmd(), newBenchLoopCmd())
+	c.AddCommand(newBenchValidateCmd(), newBenchRevokeCmd(), newBenchRecordCmd(), newBenchStatsCmd(), newBenchFillCmd(), newBenchLoopCmd())
 	return c
 }
 
@@ -72,15 +72,20 @@ func newBenchLoopCmd() *cobra.Command {
 	}
 }
 
-// withBenchPlace runs f on a migrated database and a key prefix that go away.
-func withBenchPlace(ctx context.Context, f func(bench.Place) error) (err error) {
+func withBenchPlace(ctx context.Context, f func(bench.Place) error) error {
+	return withOwnPlace(ctx, "bench", func(p bench.Place, _ *devstack.Stack) error { return f(p) })
+}
+
+// withOwnPlace runs f on a migrated database and a key prefix that go away, and on
+// private servers where the environment names none.
+func withOwnPlace(ctx context.Context, what string, f func(bench.Place, *devstack.Stack) error) (err error) {
 	databaseURL, redisURL := os.Getenv("DATABASE_URL"), os.Getenv("REDIS_URL")
 	stack, err := devstack.Start(ctx, devstack.Options{SkipPostgres: databaseURL != "", SkipRedis: redisURL != ""})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
-	own, err := newPlace(ctx, "bench", databaseURL+stack.DatabaseURL, redisURL+stack.RedisURL)
+	own, err := newPlace(ctx, what, databaseURL+stack.DatabaseURL, redisURL+stack.RedisURL)
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func withBenchPlace(ctx context.Context, f func(bench.Place) error) (err error) 
 	if err := schema.Migrate(ctx, own.databaseURL); err != nil {
 		return result.From(err)
 	}
-	return f(bench.Place{DatabaseURL: own.databaseURL, RedisURL: own.redisURL, Prefix: own.prefix})
+	return f(bench.Place{DatabaseURL: own.databaseURL, RedisURL: own.redisURL, Prefix: own.prefix}, stack)
 }
 
 // newSteps is newBar for work whose length shows when it begins.

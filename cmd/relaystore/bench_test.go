@@ -52,7 +52,7 @@ func requireNoBench(t *testing.T, stack *devstack.Stack) {
 	pool := testdb.Pool(t, stack.DatabaseURL)
 	defer pool.Close()
 	var databases int
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_database WHERE datname LIKE 'relaystore\\_bench%'").Scan(&databases))
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_database WHERE datname LIKE 'relaystore\\_%'").Scan(&databases))
 	require.Zero(t, databases)
 	keys, err := countKeys(t.Context(), stack.RedisURL)
 	require.NoError(t, err)

@@ -20,6 +20,9 @@ const roleVar = "RELAYSTORE_TEST_ROLE"
 var binDir string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		main() // relaystore itself, with the race detector where the tests have it
+	}
 	switch os.Getenv(roleVar) {
 	case "client":
 		os.Exit(playClient())
@@ -55,11 +58,29 @@ type program struct {
 // relaystore runs the built program with a TMPDIR of its own.
 func relaystore(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
+	return relaystoreWithInput(t, env, "", args...)
+}
+
+func relaystoreWithInput(t *testing.T, env []string, input string, args ...string) *program {
+	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
+	return startWithInput(t, path, env, input, args...)
+}
+
+func start(t *testing.T, path string, env []string, args ...string) *program {
+	t.Helper()
+	return startWithInput(t, path, env, "", args...)
+}
+
+func startWithInput(t *testing.T, path string, env []string, input string, args ...string) *program {
+	t.Helper()
 	p := &program{Cmd: exec.Command(path, args...), tmp: openTempDir(t)}
 	p.Env = append(os.Environ(), append(env, "TMPDIR="+p.tmp)...)
 	p.Stderr = &p.errors
+	if input != "" {
+		p.Stdin = strings.NewReader(input)
+	}
 	out, err := p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())

@@ -31,14 +31,19 @@ func PlaceFromEnv() Place {
 	return Place{os.Getenv("DATABASE_URL"), os.Getenv("REDIS_URL"), os.Getenv(prefixVar)}
 }
 
-// child is this program again, with the place in its environment and nothing else
-// that configures the library.
+// child is this program's hidden command, which ends with ctx.
 func (p Place) child(ctx context.Context, command ...string) (*exec.Cmd, error) {
+	return p.Command(ctx, append([]string{"bench"}, command...)...)
+}
+
+// Command is this program again, with the place in its environment and nothing else
+// that configures the library.
+func (p Place) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, append([]string{"bench"}, command...)...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RELAYSTORE_") }),
 		"DATABASE_URL="+p.DatabaseURL, "REDIS_URL="+p.RedisURL, prefixVar+"="+p.Prefix)
 	cmd.Stderr = os.Stderr

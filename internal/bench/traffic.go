@@ -76,7 +76,7 @@ func (t *traffic) stream(caller int) *stream {
 	random := rand.New(rand.NewPCG(5, uint64(caller))) //nolint:gosec // to repeat it
 	return &stream{
 		traffic: t, caller: int64(caller), random: random, name: uuid.NewString(),
-		zipf: rand.NewZipf(random, zipfSkew, 1, uint64(len(t.keys)-1)),
+		zipf: rand.NewZipf(random, zipfSkew, 1, trafficKeys-1),
 	}
 }
 

@@ -35,6 +35,7 @@ func Register(m *pgtype.Map) {
 // uuidCodec is pgx's, with a short way for uuid.UUID.
 type uuidCodec struct{ pgtype.UUIDCodec }
 
+// PlanEncode knows uuid.UUID in binary; pgx knows the rest.
 func (c uuidCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
 	if _, ok := value.(uuid.UUID); ok && format == pgtype.BinaryFormatCode {
 		return encodeUUID{}
@@ -42,6 +43,7 @@ func (c uuidCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any
 	return c.UUIDCodec.PlanEncode(m, oid, format, value)
 }
 
+// PlanScan knows *uuid.UUID in binary; pgx knows the rest.
 func (c uuidCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, target any) pgtype.ScanPlan {
 	if _, ok := target.(*uuid.UUID); ok && format == pgtype.BinaryFormatCode {
 		return scanUUID{}
@@ -51,6 +53,7 @@ func (c uuidCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, target any)
 
 type encodeUUID struct{}
 
+// Encode appends the sixteen bytes.
 func (encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
 	id, ok := value.(uuid.UUID)
 	if !ok {
@@ -61,6 +64,7 @@ func (encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
 
 type scanUUID struct{}
 
+// Scan copies the sixteen bytes.
 func (scanUUID) Scan(src []byte, target any) error {
 	id, ok := target.(*uuid.UUID)
 	if !ok || len(src) != len(id) {
@@ -73,6 +77,7 @@ func (scanUUID) Scan(src []byte, target any) error {
 // decimalCodec is pgx's, with a short way for a Decimal of ordinary size.
 type decimalCodec struct{ pgtype.NumericCodec }
 
+// PlanEncode knows Decimal in binary; pgx knows the rest.
 func (c decimalCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
 	inner := c.NumericCodec.PlanEncode(m, oid, format, value)
 	if _, ok := value.(Decimal); ok && format == pgtype.BinaryFormatCode {
@@ -95,6 +100,7 @@ const (
 
 type encodeDecimal struct{ other pgtype.EncodePlan }
 
+// Encode appends NUMERIC's binary form; what does not fit an int64 is left to pgx.
 func (e encodeDecimal) Encode(value any, buf []byte) ([]byte, error) {
 	d, ok := value.(Decimal)
 	if !ok {

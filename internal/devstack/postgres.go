@@ -33,17 +33,30 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	if err := s.configurePostgres(); err != nil {
 		return &StartError{Server: "postgres", Err: err}
 	}
-	// SIGQUIT is the immediate shutdown: no checkpoint, but unlike SIGKILL it
-	// ends the children and frees the shared memory.
-	p, err := s.spawn("postgres", syscall.SIGQUIT, s.programs.postgres, "-D", dataDir(s.Dir))
+	v := &Server{
+		launch: func() (*process, error) {
+			// SIGQUIT is the immediate shutdown: no checkpoint, but unlike SIGKILL it
+			// ends the children and frees the shared memory.
+			return s.spawn("postgres", syscall.SIGQUIT, s.programs.postgres, "-D", dataDir(s.Dir))
+		},
+		answers: func(ctx context.Context) error { return pingPostgres(ctx, s.Dir) },
+	}
+	if err := v.try(ctx); err != nil {
+		return err
+	}
+	if err := s.createDatabase(ctx, v.process); err != nil {
+		return err
+	}
+	s.Postgres, s.DatabaseURL = v, databaseURL(s.Dir, "relaystore")
+	return nil
+}
+
+func pingPostgres(ctx context.Context, dir string) error {
+	conn, err := pgx.Connect(ctx, databaseURL(dir, "postgres"))
 	if err != nil {
 		return err
 	}
-	if err := s.createDatabase(ctx, p); err != nil {
-		return err
-	}
-	s.DatabaseURL = databaseURL(s.Dir, "relaystore")
-	return nil
+	return conn.Close(ctx)
 }
 
 // initdb takes about 1 s. It may be killed at any moment, as the folder is
@@ -71,13 +84,9 @@ func (s *Stack) configurePostgres() error {
 }
 
 func (s *Stack) createDatabase(ctx context.Context, p *process) error {
-	var conn *pgx.Conn
-	err := p.ready(ctx, func(ctx context.Context) (err error) {
-		conn, err = pgx.Connect(ctx, databaseURL(s.Dir, "postgres"))
-		return err
-	})
+	conn, err := pgx.Connect(ctx, databaseURL(s.Dir, "postgres"))
 	if err != nil {
-		return err
+		return &StartError{Server: "postgres", Err: err, Log: tail(p.log)}
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, "CREATE DATABASE relaystore"); err != nil {

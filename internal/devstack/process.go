@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -58,7 +59,7 @@ func (s *Stack) command(log *os.File, stop syscall.Signal, program string, args 
 func (s *Stack) adopt(p *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.servers = append(s.servers, p)
+	s.servers = append(slices.DeleteFunc(s.servers, (*process).ended), p)
 	if !diesWithThread {
 		// Fails only if the janitor is gone, and then Close still works.
 		_ = s.janitor.watch(p.stop, p.cmd.Process.Pid)

@@ -59,11 +59,15 @@ func (s *Stack) tryRedis(ctx context.Context, password string) (int, error) {
 	if err != nil {
 		return 0, &StartError{Server: "redis", Err: err}
 	}
-	p, err := s.spawn("redis", syscall.SIGKILL, s.programs.redis, conf)
-	if err != nil {
+	v := &Server{
+		launch:  func() (*process, error) { return s.spawn("redis", syscall.SIGKILL, s.programs.redis, conf) },
+		answers: func(ctx context.Context) error { return pingRedis(ctx, port, password) },
+	}
+	if err := v.try(ctx); err != nil {
 		return 0, err
 	}
-	return port, p.ready(ctx, func(ctx context.Context) error { return pingRedis(ctx, port, password) })
+	s.Redis = v
+	return port, nil
 }
 
 func (s *Stack) configureRedis(port int, password string) (string, error) {

@@ -37,6 +37,9 @@ type Stack struct {
 	// RedisURL is the address of an empty Redis with its password; "" when
 	// Redis is skipped.
 	RedisURL string
+	// Postgres and Redis are the servers, to be killed and started again; nil when
+	// they are skipped.
+	Postgres, Redis *Server
 
 	programs programs
 	account  account

@@ -1,8 +1,9 @@
 package faultproxy
 
 import (
-	"bytes"
+	"regexp"
 	"slices"
+	"sync/atomic"
 )
 
 // Direction is which way bytes flow.
@@ -39,8 +40,8 @@ const (
 
 type fault struct {
 	direction Direction
-	pattern   []byte // or, where it is empty:
-	bytes     int64  // how many bytes still pass
+	pattern   *regexp.Regexp // or, where it is nil:
+	bytes     int64          // how many bytes still pass
 	action    Action
 	done      chan struct{}
 }
@@ -49,7 +50,13 @@ type fault struct {
 // connection. The channel is closed when it has happened. A further On or After
 // takes the place of one that has not happened.
 func (p *Proxy) On(d Direction, pattern string, do Action) <-chan struct{} {
-	return p.arm(&fault{direction: d, pattern: []byte(pattern), action: do})
+	return p.OnMatch(d, regexp.MustCompile(regexp.QuoteMeta(pattern)), do)
+}
+
+// OnMatch is [Proxy.On] for a pattern that is not one text, whose matches are at
+// most 256 bytes long.
+func (p *Proxy) OnMatch(d Direction, pattern *regexp.Regexp, do Action) <-chan struct{} {
+	return p.arm(&fault{direction: d, pattern: pattern, action: do})
 }
 
 // After is [Proxy.On] for the moment when n more bytes have passed in a
@@ -66,21 +73,68 @@ func (p *Proxy) arm(f *fault) <-chan struct{} {
 	return f.done
 }
 
+// Disarm takes back a fault that has not happened; it is false where none is armed.
+func (p *Proxy) Disarm() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	armed := p.fault != nil
+	p.fault = nil
+	return armed
+}
+
 // find gives how many bytes of chunk pass before the fault, and whether its
 // moment has come then. seen are bytes that this connection passed before.
 func (f *fault) find(seen, chunk []byte) (int, bool) {
-	if len(f.pattern) == 0 {
+	if f.pattern == nil {
 		n := min(f.bytes, int64(len(chunk)))
 		f.bytes -= n
 		return int(n), f.bytes == 0
 	}
-	seen = seen[max(0, len(seen)-len(f.pattern)+1):]
-	at := bytes.Index(slices.Concat(seen, chunk), f.pattern)
+	found := matches(f.pattern, seen, chunk)
 	switch {
-	case at < 0:
+	case len(found) == 0:
 		return len(chunk), false
 	case f.action == CutBefore || f.action == StallBefore:
-		return max(0, at-len(seen)), true
+		return max(0, found[0][0]), true
 	}
-	return at - len(seen) + len(f.pattern), true
+	return found[0][1], true
+}
+
+// matches are the begins and ends, counted from the begin of chunk, of the matches
+// that end in it.
+func matches(pattern *regexp.Regexp, seen, chunk []byte) [][]int {
+	all := pattern.FindAllIndex(slices.Concat(seen, chunk), -1)
+	for _, m := range all {
+		m[0], m[1] = m[0]-len(seen), m[1]-len(seen)
+	}
+	return slices.DeleteFunc(all, func(m []int) bool { return m[1] <= 0 })
+}
+
+// counter counts the matches of a pattern.
+type counter struct {
+	direction Direction
+	pattern   *regexp.Regexp
+	n         atomic.Int64
+}
+
+// Count counts from now on how often a pattern passes in a direction, on all
+// connections together. Matches are at most 256 bytes long.
+func (p *Proxy) Count(d Direction, pattern *regexp.Regexp) *atomic.Int64 {
+	c := &counter{direction: d, pattern: pattern}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counters = append(p.counters, c)
+	return &c.n
+}
+
+// tally counts what passes now.
+func (p *Proxy) tally(d Direction, seen, chunk []byte) {
+	p.mu.Lock()
+	counters := p.counters
+	p.mu.Unlock()
+	for _, c := range counters {
+		if c.direction == d {
+			c.n.Add(int64(len(matches(c.pattern, seen, chunk))))
+		}
+	}
 }

@@ -34,6 +34,7 @@ func (p *Proxy) pump(l *link, d Direction, src io.Reader, dst io.Writer) {
 			if !ok {
 				return
 			}
+			p.tally(d, seen, rest[:pass])
 			if _, err := dst.Write(rest[:pass]); err != nil {
 				return
 			}

@@ -18,6 +18,7 @@ type Proxy struct {
 	links    map[*link]struct{}
 	accepted int
 	fault    *fault
+	counters []*counter
 }
 
 type mode int

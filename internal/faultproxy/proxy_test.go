@@ -3,6 +3,7 @@ package faultproxy_test
 import (
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -184,4 +185,43 @@ func TestAfter(t *testing.T) {
 	send(t, c, "ghi")
 	require.Equal(t, "gh", rest(c))
 	<-done
+}
+
+// A match may be of any length, and lie in two pieces.
+func TestOnMatch(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`ST[O0]+P`)
+	for action, want := range map[faultproxy.Action]string{faultproxy.CutBefore: "STEP STO", faultproxy.CutAfter: "STEP STO0OP"} {
+		p := setup(t)
+		c := dial(t, p)
+		done := p.OnMatch(faultproxy.ToClient, pattern, action)
+		send(t, c, "STEP STO")
+		got := receive(t, c, 8)
+		send(t, c, "0OP two")
+		got += rest(c)
+		<-done
+		require.Equal(t, want, got)
+	}
+}
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	c := dial(t, p)
+	send(t, c, "STOP")
+	require.Equal(t, "STOP", receive(t, c, 4))
+	pattern := regexp.MustCompile(`ST[O0]+P`)
+	up, down := p.Count(faultproxy.ToServer, pattern), p.Count(faultproxy.ToClient, pattern)
+	for _, text := range []string{" STOP ST0P ST", "OOP", " STOP"} {
+		send(t, c, text)
+		require.Equal(t, text, receive(t, c, len(text)))
+	}
+	require.EqualValues(t, 4, down.Load())
+	require.EqualValues(t, 4, up.Load())
+	send(t, c, "ST")
+	require.Equal(t, "ST", receive(t, c, 2))
+	other := dial(t, p)
+	send(t, other, "OP")
+	require.Equal(t, "OP", receive(t, other, 2))
+	require.EqualValues(t, 4, down.Load(), "two connections' bytes make no match")
 }

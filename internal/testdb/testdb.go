@@ -34,6 +34,18 @@ func EmptyURL(t testing.TB) string {
 	return create(t, "")
 }
 
+// LatinURL gives the URL of a new, migrated database that holds no character
+// outside LATIN1, and refuses others.
+func LatinURL(t testing.TB) string {
+	t.Helper()
+	url := create(t, "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+	require.NoError(t, schema.Migrate(t.Context(), url))
+	if !strings.Contains(url, "?") {
+		return url + "?client_encoding=UTF8"
+	}
+	return url + "&client_encoding=UTF8"
+}
+
 // Pool gives a pool on the database at url, closed after the test.
 func Pool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
@@ -60,8 +72,15 @@ func Prefix(t testing.TB) string {
 // Redis gives a client of the tests' Redis, closed after the test.
 func Redis(t testing.TB) rueidis.Client {
 	t.Helper()
-	opt, err := rueidis.ParseURL(RedisURL(t))
+	return RedisAt(t, RedisURL(t))
+}
+
+// RedisAt gives a client of the one server at url, closed after the test.
+func RedisAt(t testing.TB, url string) rueidis.Client {
+	t.Helper()
+	opt, err := rueidis.ParseURL(url)
 	require.NoError(t, err)
+	opt.ForceSingleClient = true
 	client, err := rueidis.NewClient(opt)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)

@@ -28,7 +28,8 @@ type Config struct {
 	// CachedKeys is how many keys the process keeps; 0 is cache.DefaultRecords.
 	CachedKeys int
 	// StaleIfError is how long cached keys go on validating while the primary is
-	// down, since the last proof of freshness; 0 is not beyond MaxStaleness.
+	// down, since the last proof of freshness; 0 is not at all once the cache is not
+	// fresh.
 	StaleIfError time.Duration
 	Ledger       Ledger
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, taken as text;
@@ -62,7 +63,7 @@ func New(cfg Config) *Repo {
 	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "apikey", Load: r.load, Encode: encode, Decode: decode, Size: cfg.CachedKeys, Timeout: cfg.Primary.OpTimeout,
-		Down: primaryDown, StaleIfError: cfg.StaleIfError,
+		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
 	r.used = newLastUsed(r.storeLastUsed)
 	ctx, stop := context.WithCancel(context.Background())
@@ -85,6 +86,10 @@ func (r *Repo) Close(ctx context.Context) error {
 // before. An operator can state the cache's nines with it.
 func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
 
+// Evictions counts the cached keys that went for others' sake. Where it grows all the
+// time, CachedKeys is too small.
+func (r *Repo) Evictions() int64 { return r.records.Evictions() }
+
 // write is the one way to change keys: f runs in a transaction and tells the
 // hashes whose copies must go before the caller hears that it is done.
 func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hashes [][]byte, err error)) error {
@@ -93,22 +98,8 @@ func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hash
 		stale, err = f(ctx, tx)
 		return err
 	})
-	r.records.Evict(ctx, r.databaseClock, cacheKeys(stale)...)
+	r.records.Evict(ctx, r.Primary.Clock, cacheKeys(stale)...)
 	return named(err)
-}
-
-// databaseClock is asked where Redis cannot be told. Where the database does not
-// answer either, it guesses on the safe side: a minute is more than clocks differ.
-func (r *Repo) databaseClock(ctx context.Context) int64 {
-	var now time.Time
-	err := r.Primary.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		now, err = r.queries.DatabaseClock(ctx, c)
-		return err
-	})
-	if err != nil {
-		now = time.Now().Add(time.Minute)
-	}
-	return now.UnixMicro()
 }
 
 func cacheKeys(hashes [][]byte) []cache.Key {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
@@ -202,6 +203,32 @@ func TestLastUsedIsStored(t *testing.T) {
 	require.False(t, stored.LastUsedAt.Before(before))
 	require.Equal(t, updated, stored.UpdatedAt, "use does not touch the record")
 	require.True(t, b.get(unused.ID).LastUsedAt.IsZero())
+}
+
+// More keys than the cache keeps: each validates, and what went is counted.
+func TestEvictedKeysValidate(t *testing.T) {
+	b := setup(t, func(c *repo.Config) { c.CachedKeys = 1 })
+	var hashes []string
+	for range 30 {
+		hashes = append(hashes, b.create(apikeys.KeyData{}).HashedKey)
+	}
+	require.Eventually(t, func() bool {
+		for _, hash := range hashes {
+			require.True(t, b.active(hash))
+		}
+		return b.keys.Evictions() > 0
+	}, time.Minute, time.Millisecond)
+}
+
+// A use that was stored later does not go back to one that was before it.
+func TestLastUsedNeverGoesBack(t *testing.T) {
+	b := setup(t)
+	k := b.create(apikeys.KeyData{})
+	id, now := uuid.MustParse(k.ID), time.Now().UTC().Truncate(time.Microsecond)
+	for _, used := range []time.Time{now, now.Add(-time.Hour)} {
+		require.NoError(t, db.New().APIKeyLastUsedUpsert(b.ctx(), b.pool, db.APIKeyLastUsedUpsertParams{APIKeyIds: []uuid.UUID{id}, Times: []time.Time{used}}))
+	}
+	require.Equal(t, now, b.get(k.ID).LastUsedAt)
 }
 
 func TestUnknownIDs(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // Decode fills the struct that dst points to from a JSON object, one member at a
 // time, so that every refusal is InvalidQuery and names its field. Names match
 // exactly; a member given twice, one that differs from a field only in case, and
-// broken Unicode are refused. Members that dst has no field for are returned.
+// broken Unicode are refused. A member of a member is named with a dot between.
+// Members that dst has no field for are returned.
 func Decode(data []byte, dst any) (unknown map[string]json.RawMessage, err error) {
 	members, err := objectMembers(data)
 	if err != nil {
@@ -121,6 +122,9 @@ func decodeMember(name string, raw json.RawMessage, field reflect.Value) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &own) && own.Field() != "":
+		inner := own.Field()
+		return Invalid(name+"."+inner, "%s", strings.TrimPrefix(own.Message, inner+": "))
 	case errors.As(err, &own):
 		return Invalid(name, "%s", own.Message)
 	case errors.As(err, &kind):

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -101,4 +103,28 @@ func TestMessages(t *testing.T) {
 		require.Empty(t, seen[message], code)
 		seen[message] = code
 	}
+}
+
+// shy hides what it holds.
+type shy struct{ secret string }
+
+func (shy) Format(s fmt.State, _ rune) { _, _ = fmt.Fprint(s, "hidden") }
+
+func (shy) LogValue() slog.Value { return slog.StringValue("hidden") }
+
+// A Result prints and logs as its data would: what hides there, hides here.
+func TestResultsPrintAsTheirData(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	ok, failed := result.OK(shy{"s3cret"}), result.Fail[shy](result.RecordNotFound)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.Equal(t, "hidden", fmt.Sprintf(verb, ok))
+	}
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "ok", ok, "failed", failed)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("m", "ok", ok, "failed", failed)
+	require.Equal(t, 2, strings.Count(out.String(), "hidden"))
+	require.Equal(t, 2, strings.Count(out.String(), "DB_RECORD_NOT_FOUND"))
+	require.NotContains(t, out.String(), "s3cret")
+	require.Equal(t, "{a}", fmt.Sprintf("%v", result.OK(thing{"a"})))
+	require.Equal(t, "DB_RECORD_NOT_FOUND: record not found", fmt.Sprint(failed))
 }

@@ -1,6 +1,10 @@
 package result
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+)
 
 // Result is the envelope of a method that gives data. The zero value is a
 // success with T's zero value.
@@ -32,6 +36,22 @@ func (r Result[T]) Err() error {
 		return nil
 	}
 	return r.err
+}
+
+// Format prints the error or the data, each by its own rules: data that hides its
+// secrets hides them here, too.
+func (r Result[T]) Format(s fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), r.shown())
+}
+
+// LogValue is Format for logs.
+func (r Result[T]) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r Result[T]) shown() any {
+	if r.err != nil {
+		return r.err
+	}
+	return r.data
 }
 
 // MarshalJSON gives {"success":true,"data":…} or the failure's envelope.

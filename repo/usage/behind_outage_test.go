@@ -92,18 +92,18 @@ func startStack(t *testing.T, o devstack.Options) *devstack.Stack {
 }
 
 // onOwnPostgres moves a bundle to a PostgreSQL that no other test uses.
-func (b *journalBundle) onOwnPostgres(t *testing.T) *devstack.Stack {
+func (b *journalBundle) onOwnPostgres(t *testing.T) *devstack.Server {
 	t.Helper()
 	stack := startStack(t, devstack.Options{SkipRedis: true})
 	require.NoError(t, schema.Migrate(t.Context(), stack.DatabaseURL))
 	b.url, b.pool = stack.DatabaseURL, testdb.Pool(t, stack.DatabaseURL)
 	b.Repo = open(t, b.url)
 	b.keys = []string{b.addKey(t, "key")}
-	return stack
+	return stack.Postgres
 }
 
 // onOwnRedis does so with Redis.
-func (b *journalBundle) onOwnRedis(t *testing.T) *devstack.Stack {
+func (b *journalBundle) onOwnRedis(t *testing.T) *devstack.Server {
 	t.Helper()
 	stack := startStack(t, devstack.Options{SkipPostgres: true})
 	option, err := rueidis.ParseURL(stack.RedisURL)
@@ -112,7 +112,7 @@ func (b *journalBundle) onOwnRedis(t *testing.T) *devstack.Stack {
 	b.redis, err = rueidis.NewClient(option)
 	require.NoError(t, err)
 	t.Cleanup(b.redis.Close)
-	return stack
+	return stack.Redis
 }
 
 const (
@@ -139,7 +139,7 @@ func TestPostgresDiesUnderLoad(t *testing.T) {
 			l.more(2000)
 			require.Eventually(t, func() bool { return p.log.count(keeps) == 1 && q.log.count(keeps) == 1 }, patience, time.Millisecond)
 			require.GreaterOrEqual(t, b.length(t, b.stream()), int64(2000))
-			require.NoError(t, postgres.Restart(t.Context()))
+			require.NoError(t, postgres.Start(t.Context()))
 			l.more(500)
 			l.end()
 			b.requireExact(t, l)
@@ -168,7 +168,7 @@ func TestRedisDiesUnderLoad(t *testing.T) {
 	l.more(500)
 	require.Positive(t, b.count(t, "SELECT count(*) FROM usage_records"), "written through")
 	require.EqualValues(t, -1, p.oldestUnflushed(t.Context()), "nobody can tell")
-	require.NoError(t, redis.Restart(t.Context()))
+	require.NoError(t, redis.Start(t.Context()))
 	require.Eventually(t, func() bool { return p.log.count(takes) == 1 }, patience, time.Millisecond)
 	l.more(500)
 	l.end()
@@ -188,12 +188,11 @@ func TestRedisStalls(t *testing.T) {
 	p := b.silent(t)
 	l := startLoad(t, b.keys[0], p.Repo)
 	l.more(200)
-	pid := redis.PIDs()[0]
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	require.NoError(t, redis.Pause())
+	t.Cleanup(func() { _ = redis.Resume() })
 	require.Eventually(t, func() bool { return p.log.count(through) == 1 }, patience, time.Millisecond)
 	l.more(500)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	require.NoError(t, redis.Resume())
 	require.Eventually(t, func() bool { return p.log.count(takes) == 1 }, patience, time.Millisecond)
 	l.more(200)
 	l.end()
@@ -216,7 +215,7 @@ func TestOpenWithoutRedis(t *testing.T) {
 		require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
 	}
 	b.requireRequests(t, 5)
-	require.NoError(t, redis.Restart(t.Context()))
+	require.NoError(t, redis.Start(t.Context()))
 	require.Eventually(t, func() bool { return p.log.count(flushes) == 1 }, patience, time.Millisecond)
 	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
 	b.requireDrained(t)
@@ -234,9 +233,8 @@ func TestNeitherRedisNorPostgres(t *testing.T) {
 	p.Primary.OpTimeout = 100 * time.Millisecond
 	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
 	postgres.Kill(syscall.SIGQUIT)
-	pid := redis.PIDs()[0]
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	require.NoError(t, redis.Pause())
+	t.Cleanup(func() { _ = redis.Resume() })
 	err := p.RecordUsage(t.Context(), sample(b.keys[0])).Err()
 	require.ErrorIs(t, err, result.ConnectionFailed)
 	require.Equal(t, true, result.From(err).Details["outcomeUnknown"])

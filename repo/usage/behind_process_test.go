@@ -117,8 +117,8 @@ func TestKillingAnythingLosesNothing(t *testing.T) {
 		}
 		victim := rand.IntN(len(gateways))
 		require.NoError(t, gateways[victim].Process.Kill())
-		require.NoError(t, postgres.Restart(t.Context()))
-		require.NoError(t, redis.Restart(t.Context()))
+		require.NoError(t, postgres.Start(t.Context()))
+		require.NoError(t, redis.Start(t.Context()))
 		gateways[victim] = f.gateway()
 	}
 	f.more(200)

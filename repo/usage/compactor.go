@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -30,12 +33,13 @@ type compactor struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 	failed bool
-	limit  int32 // batches of the next statement
+	limit  atomic.Int32 // batches of the next statement
 }
 
 func startCompactor(r *Repo) *compactor {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &compactor{repo: r, woken: make(chan struct{}, 1), stop: stop, done: make(chan struct{}), limit: compactBatches}
+	c := &compactor{repo: r, woken: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	c.limit.Store(compactBatches)
 	go c.run(ctx)
 	return c
 }
@@ -89,22 +93,32 @@ func (c *compactor) report(err error) {
 // is tried with half of the batches.
 func (r *Repo) compact(ctx context.Context) error {
 	c := r.compactor
-	for {
-		row, err := r.compactSome(ctx, c.limit)
+	for again := true; ; {
+		limit := c.limit.Load()
+		row, err := r.compactSome(ctx, limit)
 		switch {
-		case err != nil && c.limit > 1 && errors.Is(result.From(err), result.QueryTimeout):
-			c.limit /= 2
+		case foundLess(err) && again:
+			again = false
+		case err != nil && limit > 1 && errors.Is(result.From(err), result.QueryTimeout):
+			c.limit.Store(limit / 2)
 		case err != nil:
 			return err
 		case !row.Mine:
 			c.wake()
 			return nil
-		case row.Taken < int64(c.limit):
+		case row.Taken < int64(limit):
 			return nil
 		default:
-			c.limit = min(2*c.limit, compactBatches)
+			c.limit.Store(min(2*limit, compactBatches))
 		}
 	}
+}
+
+// foundLess tells that a compaction did not find all records of its batches. Its
+// next plan does.
+func foundLess(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22012"
 }
 
 func (r *Repo) compactSome(ctx context.Context, batches int32) (row db.UsageCompactRow, err error) {

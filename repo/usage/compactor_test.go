@@ -58,7 +58,7 @@ func TestCompactTakesAll(t *testing.T) {
 				cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 			SELECT $2, gen_random_uuid(), $1, gen_random_uuid(), n, 1, 0, 0, 0, 0, 0, 0, '', 'm' FROM generate_series(1, $3) AS n
 		)
-		INSERT INTO usage_pending SELECT n, $2, $2 FROM generate_series(1, $3) AS n`, e.key, e.Timestamp, 2*compactBatches+1)
+		INSERT INTO usage_pending SELECT n, $2, $2, 1 FROM generate_series(1, $3) AS n`, e.key, e.Timestamp, 2*compactBatches+1)
 	require.NoError(t, b.compact(t.Context()))
 	require.Zero(t, b.count(t, "SELECT count(*) FROM usage_pending"))
 	b.requireRollupsEqualRecords(t)
@@ -90,4 +90,18 @@ func TestPendingSurvivesClose(t *testing.T) {
 		return b.count(t, "SELECT count(*) FROM usage_rollups") == 1
 	}, time.Minute, 5*time.Millisecond)
 	require.EqualValues(t, 1, total(t, next, StatsQuery{}).TotalRequests)
+}
+
+// TestCompactTakesNoBatchForLess has a batch of which a record is not to be found.
+func TestCompactTakesNoBatchForLess(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	writeBatch(t, b, b.numbered(t, 3))
+	b.exec(t, "UPDATE usage_pending SET records = 4")
+	require.True(t, foundLess(b.compact(t.Context())))
+	require.EqualValues(t, 1, b.count(t, "SELECT count(*) FROM usage_pending"))
+	require.Zero(t, b.count(t, "SELECT count(*) FROM usage_rollups"))
+	b.exec(t, "UPDATE usage_pending SET records = 3")
+	b.requireRequests(t, 3)
+	b.requireRollupsEqualRecords(t)
 }

@@ -3,9 +3,12 @@
 //
 // # Recording
 //
-// [Repo.RecordUsage] returns when its record is committed. A record with a
-// RequestID counts once however often it is given, across processes and crashes;
-// the library's own retries never count twice, with or without one.
+// [Repo.RecordUsage] returns when its record is committed. Calls that come while
+// others are being committed share the next transaction; a call that comes alone
+// waits for nobody. A record with a RequestID counts once however often it is
+// given, across processes and crashes; the library's own retries never count
+// twice, with or without one. What the database refuses in a batch is answered to
+// its own caller; the others are committed. [Repo.RecordUsageBatch] takes many.
 //
 // # Writing behind
 //
@@ -17,11 +20,14 @@
 //
 // # Figures
 //
-// A background compactor sums records into 15-minute rollups. Until it has taken
-// a batch, the batch is pending, and a figure is the rollups plus the records of
-// pending batches, read in one snapshot: it includes every record whose
-// RecordUsage has returned, and each exactly once; with a journal, every record that
-// is flushed, and [Stats] tells the age of the oldest that is not.
+// A background compactor sums records into rollups: of a quarter of an hour, an
+// hour and a UTC day by key, account and model, of a quarter and a day over
+// everybody, and totals of all time. Until it has taken a batch, the batch is
+// pending, and a figure is the rollups plus the records of pending batches, read in
+// one snapshot: it includes every record whose RecordUsage has returned, and each
+// exactly once; with a journal, every record that is flushed, and [Stats] tells the
+// age of the oldest that is not. [Repo.CleanupOldStats] deletes old records;
+// figures stay.
 //
 // # Time
 //

@@ -63,3 +63,48 @@ func Example() {
 	// 2025-09-17 1 1500 0.0081
 	// {"totalRequests":2,"totalTokens":3000,"totalCost":0.0162,"averageCostPerToken":0.0000054}
 }
+
+// A batch is answered record by record; then all but the last 90 days go, and the
+// figures stay.
+func ExampleRepo_CleanupOldStats() {
+	ctx := context.Background()
+	url, drop := testdb.ForExample() // elsewhere: repo.ConfigFromEnv
+	defer drop()
+	client, err := repo.Open(ctx, repo.Config{DatabaseURL: url})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer client.Close(ctx) //nolint:errcheck // an example
+
+	key, err := client.APIKeys.CreateAPIKey(ctx, apikeys.KeyData{Name: "alice"}).Get()
+	if err != nil {
+		log.Panic(err)
+	}
+	old := usage.Record{
+		APIKeyID: key.ID, AccountType: "openai", Model: "gpt-4o", RequestCount: 1, InputTokens: 10, TotalTokens: 10,
+		Cost: result.MustMoney("0.25"), Timestamp: time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC),
+	}
+	young, wrong := old, old
+	young.Timestamp, wrong.TotalTokens = time.Time{}, 9
+	for _, status := range client.Usage.RecordUsageBatch(ctx, []usage.Record{old, young, wrong}) {
+		fmt.Println(status.Err())
+	}
+	done, err := client.Usage.CleanupOldStats(ctx, usage.DefaultRetentionDays).Get()
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(done.DeletedRecords, done.RemainingRecords)
+	stats, err := client.Usage.GetUsageStats(ctx, usage.StatsQuery{
+		APIKeyID: key.ID, Granularity: usage.Month, StartDate: old.Timestamp.AddDate(0, 0, -1), EndDate: old.Timestamp.AddDate(0, 0, 1),
+	}).Get()
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(stats.Stats[0].Date, stats.Stats[0].Cost)
+	// Output:
+	// <nil>
+	// <nil>
+	// DB_INVALID_QUERY: totalTokens: must be at least inputTokens + outputTokens
+	// 1 1
+	// 2024-02 0.25
+}

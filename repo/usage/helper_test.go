@@ -28,7 +28,11 @@ type bundle struct {
 // setup makes a database with some keys, named key 0, key 1 and so on.
 func setup(t *testing.T, keys int) *bundle {
 	t.Helper()
-	url := testdb.URL(t)
+	return setupAt(t, testdb.URL(t), keys)
+}
+
+func setupAt(t *testing.T, url string, keys int) *bundle {
+	t.Helper()
 	b := &bundle{url: url, pool: testdb.Pool(t, url)}
 	b.Repo = open(t, url)
 	b.compactor.close()
@@ -99,6 +103,6 @@ func sample(key string) Record {
 // requireRefused tells code and field of a failure.
 func requireRefused(t *testing.T, err error, code result.Code, field string) {
 	t.Helper()
-	require.ErrorIs(t, err, code)
+	require.ErrorIs(t, result.From(err), code)
 	require.Equal(t, field, result.From(err).Field())
 }

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -93,4 +94,33 @@ func TestMonthOutOfRange(t *testing.T) {
 		require.Equal(t, "22008", pg.Code) // datetime_field_overflow
 	}
 	require.Empty(t, b.partitions(t))
+}
+
+// TestMonthsBeginWhileCompacting attaches a partition for each record while
+// compactors run: one that has planned before it and looks after it finds no
+// record, and must not take the batch for done.
+func TestMonthsBeginWhileCompacting(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	writing, stop := context.WithCancel(t.Context())
+	defer stop()
+	var compactors sync.WaitGroup
+	for range 3 {
+		compactors.Go(func() {
+			for writing.Err() == nil {
+				_, err := b.compactSome(t.Context(), compactBatches)
+				require.True(t, err == nil || foundLess(err), "%v", err)
+			}
+		})
+	}
+	const n = 40
+	for i := range n {
+		r := sample(b.keys[0])
+		r.Timestamp = firstTime.AddDate(0, i, 0)
+		require.NoError(t, b.RecordUsage(t.Context(), r).Err())
+	}
+	stop()
+	compactors.Wait()
+	b.requireRequests(t, n)
+	b.requireRollupsEqualRecords(t)
 }

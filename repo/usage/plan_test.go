@@ -24,7 +24,7 @@ func TestStatsReadFewRecords(t *testing.T) {
 					1, 0, 0, 0, 0, 0, 0, '', 'm' FROM generate_series(1, 20000) AS n
 				RETURNING batch_id, occurred_at
 			)
-			INSERT INTO usage_pending SELECT batch_id, occurred_at, occurred_at FROM written WHERE batch_id % 400 = 0`,
+			INSERT INTO usage_pending SELECT batch_id, occurred_at, occurred_at, 1 FROM written WHERE batch_id % 400 = 0`,
 			b.keys[0], at(t, month), accounts[1])
 	}
 	b.exec(t, "ANALYZE usage_records, usage_pending")

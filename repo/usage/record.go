@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -37,8 +38,62 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	if err := ctx.Err(); err != nil {
 		return result.StatusOf(err)
 	}
+	ctx, cancel := r.Primary.Bounded(ctx)
+	defer cancel()
 	w := r.write(ctx, []entry{e})[0]
 	return w.result().status(keyField)
+}
+
+const (
+	// MaxRecords bounds one call of RecordUsageBatch.
+	MaxRecords = 100_000
+	// bulkWindow is how many of them wait at once: room is left for other calls.
+	bulkWindow = 4 * maxBatch
+)
+
+// RecordUsageBatch is RecordUsage of many records, at most MaxRecords, in few
+// transactions; an extension. It answers for each by its place: a record that is
+// refused hurts no other. Those that have not been started when ctx ends are not
+// written and say so.
+func (r *Repo) RecordUsageBatch(ctx context.Context, recs []Record) []result.Status {
+	answers := make([]result.Status, len(recs))
+	if len(recs) > MaxRecords {
+		refused := result.StatusOf(result.Invalid("records", "must be at most %d", MaxRecords))
+		for i := range answers {
+			answers[i] = refused
+		}
+		return answers
+	}
+	var entries []entry
+	var places []int
+	flush := func() {
+		ctx, cancel := r.Primary.Bounded(ctx)
+		defer cancel()
+		for i, w := range r.write(ctx, entries) {
+			answers[places[i]] = w.result().status("apiKeyId")
+		}
+		entries, places = entries[:0], places[:0]
+	}
+	for i, rec := range recs {
+		e, err := rec.checkWhole(r.now())
+		if err != nil {
+			answers[i] = result.StatusOf(err)
+			continue
+		}
+		if entries, places = append(entries, e), append(places, i); len(entries) == bulkWindow {
+			flush()
+		}
+	}
+	flush()
+	return answers
+}
+
+// checkWhole is check for a record that names its account's type.
+func (r Record) checkWhole(now time.Time) (entry, error) {
+	if err := checkAccountType(r.AccountType); err != nil {
+		return entry{}, err
+	}
+	return r.check("apiKeyId", now)
 }
 
 func (o outcome) status(keyField string) result.Status {

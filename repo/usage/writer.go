@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -181,5 +180,3 @@ func (w *writer) close(ctx context.Context) error {
 	}
 	return result.New(result.QueryTimeout, "the deadline of Close passed with %d usage records not written", n).With("remaining", n)
 }
-
-var _ = time.Second

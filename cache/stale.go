@@ -1,0 +1,51 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// staleWait is how long a call waits for the primary that may answer with an old
+// record instead. A silent primary would else hold up each for its whole deadline.
+const staleWait = 250 * time.Millisecond
+
+// old gives a record that is young enough for a primary that is down, or nil. What
+// was set aside when the connection was lost counts from the last proof before that.
+func (r *Records[V]) old(key *Key, now time.Time) *V {
+	if r.StaleIfError <= 0 || r.cache == nil {
+		return nil
+	}
+	if r.cache.Age(now) <= r.StaleIfError {
+		if v := r.table.Get(key); v != nil {
+			return v
+		}
+	}
+	if r.cache.fresh.ageBefore(now) <= r.StaleIfError {
+		return r.table.Aside(key)
+	}
+	return nil
+}
+
+// missOrOld asks the primary, for staleWait. A primary that is down is not asked
+// again for breakerPause. A writer of this process may take the old record away
+// meanwhile.
+func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V, error) {
+	if r.sinceBase() < r.down.Load() {
+		if old := r.old(key, now); old != nil {
+			return old, nil
+		}
+	}
+	short, cancel := context.WithTimeout(ctx, staleWait)
+	defer cancel()
+	v, err := r.miss(short, key, now)
+	if err == nil || !r.Down(err) {
+		return v, err
+	}
+	r.down.Store(r.sinceBase() + int64(r.cache.opts.breakerPause))
+	if old := r.old(key, now); old != nil {
+		return old, nil
+	}
+	return v, err
+}
+
+func (r *Records[V]) sinceBase() int64 { return int64(time.Since(r.cache.fresh.base)) }

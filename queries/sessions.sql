@@ -1,0 +1,60 @@
+-- name: SessionInsert :exec
+-- Stores a new session. One row.
+INSERT INTO sessions (id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+VALUES (@id, @token_hash, @user_id, @user_type, @session_data, @ip_address, @user_agent, @created_at, @expires_at);
+
+-- name: SessionGetByHash :one
+-- What validation says of a session, by sessions_token_hash. At most one row.
+SELECT user_id, user_type, session_data, expires_at FROM sessions WHERE token_hash = @token_hash;
+
+-- name: SessionUpdate :one
+-- Replaces what is given of a session that has not ended, by sessions_token_hash.
+-- At most one row.
+UPDATE sessions SET
+    session_data = coalesce(sqlc.narg(session_data)::json, session_data),
+    expires_at = coalesce(sqlc.narg(expires_at)::timestamptz, expires_at)
+WHERE token_hash = @token_hash AND expires_at > @now
+RETURNING expires_at;
+
+-- name: SessionDeleteByHash :one
+-- Deletes a session, ended or not, by sessions_token_hash. At most one row.
+DELETE FROM sessions WHERE token_hash = @token_hash RETURNING id;
+
+-- name: SessionDelete :one
+-- The same by primary key. Returns the hash to evict. At most one row.
+DELETE FROM sessions WHERE id = @id RETURNING token_hash;
+
+-- name: SessionDeleteByUser :many
+-- Deletes some of a user's sessions, by sessions_user_id, and returns the hashes to
+-- evict. It waits for whoever changes one; the order keeps two of it from a
+-- deadlock. An array, since a plan that is kept would join with the whole table. At
+-- most row_limit rows.
+DELETE FROM sessions WHERE id = ANY (ARRAY(
+    SELECT c.id FROM sessions c WHERE c.user_id = @user_id ORDER BY c.id LIMIT @row_limit FOR UPDATE))
+RETURNING token_hash;
+
+-- name: SessionDeleteExpired :one
+-- Deletes some sessions that ended between since and now, oldest first, and tells
+-- how many and how far it came; the next call begins there, past index entries that
+-- are dead but still seen by somebody's old snapshot. Any number may run at once: by
+-- sessions_expires_at, without waiting. One row, at most row_limit deleted.
+WITH gone AS (
+    DELETE FROM sessions WHERE id = ANY (ARRAY(
+        SELECT c.id FROM sessions c WHERE c.expires_at >= @since AND c.expires_at <= @now
+        ORDER BY c.expires_at LIMIT @row_limit FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at)
+SELECT count(*) AS deleted, coalesce(max(gone.expires_at), @since)::timestamptz AS reached FROM gone;
+
+-- name: SessionCountExpired :one
+-- How many sessions have ended, from sessions_expires_at alone. One row.
+SELECT count(*) FROM sessions WHERE expires_at <= @now;
+
+-- name: SessionList :many
+-- The newest sessions before an id, by primary key. At most row_limit rows.
+SELECT id, user_id, user_type, ip_address, user_agent, created_at, expires_at
+FROM sessions WHERE id < @before ORDER BY id DESC LIMIT @row_limit;
+
+-- name: SessionListByUser :many
+-- The same of one user, by sessions_user_id. At most row_limit rows.
+SELECT id, user_id, user_type, ip_address, user_agent, created_at, expires_at
+FROM sessions WHERE user_id = @user_id AND id < @before ORDER BY id DESC LIMIT @row_limit;

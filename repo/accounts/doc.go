@@ -1,0 +1,23 @@
+// Package accounts keeps the upstream accounts that a gateway calls providers
+// with: the contract's ClaudeAccountInterface, and the same for every platform of
+// the legacy service.
+//
+// # Secrets
+//
+// Tokens, API keys and proxy passwords are sealed with the keyset of the
+// configuration; the seal binds each to its row and its column. [Repo.GetCredentials]
+// is the one method that gives them; it is cached sealed and opened in memory.
+// Without a keyset, accounts without secrets work.
+//
+// # Availability
+//
+// An account is available when it is schedulable and active, or rate_limited with
+// its reset passed, by the clock of the call: nobody has to write that a limit is
+// over. [Repo.GetAvailableAccounts] lists such accounts in the order in which a
+// scheduler takes them.
+//
+// # Errors
+//
+// [Repo.SetCredentials] authorises an account anew and ends its error. Deleting is
+// soft: reports keep the name, the secrets go at once.
+package accounts

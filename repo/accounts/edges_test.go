@@ -1,0 +1,243 @@
+package accounts_test
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+var (
+	megabyte = strings.Repeat("x", 1<<20)
+	deep     = strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)
+	year1    = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
+	year10k  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// badTexts are what no text may be.
+var badTexts = []string{megabyte, "a\x00b", "\xff\xfe", "\xc3"}
+
+// bent gives a good Claude account with a change.
+func bent(change func(*accounts.AccountData)) accounts.AccountData {
+	d := claude()
+	d.Platform = accounts.Claude
+	change(&d)
+	return d
+}
+
+func badData() map[string][]accounts.AccountData {
+	type data = accounts.AccountData
+	bad := map[string][]data{}
+	add := func(field string, change func(*data)) { bad[field] = append(bad[field], bent(change)) }
+	for _, id := range []string{"x", uuid.Nil.String(), "urn:uuid:" + uuid.NewString(), "'; DROP TABLE accounts; --"} {
+		add("id", func(d *data) { d.ID = id })
+	}
+	add("name", func(d *data) { d.Name = "" })
+	for _, text := range append(badTexts, strings.Repeat("é", 256)) {
+		add("name", func(d *data) { d.Name = text })
+	}
+	for _, word := range append(badTexts, "", "Claude", "claude ", "claude-official", "all", "gemini,openai") {
+		add("platform", func(d *data) { d.Platform = word })
+		if word != "" {
+			add("accountType", func(d *data) { d.AccountType = word })
+			add("details.oauthProvider", func(d *data) { d.Details.OAuthProvider = word })
+			add("details.providerEndpoint", func(d *data) { d.Details.ProviderEndpoint = word })
+			add("details.endpointType", func(d *data) { d.Details.EndpointType = word })
+			add("details.credentialType", func(d *data) { d.Details.CredentialType = word })
+		}
+		add("proxyConfig.type", func(d *data) { d.ProxyConfig.Type = word })
+	}
+	for _, n := range []int{-1, 101, math.MaxInt, math.MinInt} {
+		add("priority", func(d *data) { d.Priority = n })
+		add("details.maxConcurrency", func(d *data) { d.Details.MaxConcurrency = min(int64(n), -1) })
+	}
+	for _, n := range []int{-1, 0, 65536, math.MaxInt, math.MinInt} {
+		add("proxyConfig.port", func(d *data) { d.ProxyConfig.Port = n })
+	}
+	for _, text := range badTexts {
+		add("description", func(d *data) { d.Description = text })
+		add("oauthData.accessToken", func(d *data) { d.OAuthData.AccessToken = text })
+		add("oauthData.refreshToken", func(d *data) { d.OAuthData.RefreshToken = text })
+		add("oauthData.scopes", func(d *data) { d.OAuthData.Scopes = []string{text} })
+		add("apiKey", func(d *data) { d.APIKey = text })
+		add("proxyConfig.host", func(d *data) { d.ProxyConfig.Host = text })
+		add("proxyConfig.username", func(d *data) { d.ProxyConfig.Username = text })
+		add("proxyConfig.password", func(d *data) { d.ProxyConfig.Password = text })
+		add("secrets.idToken", func(d *data) { d.Secrets.IDToken = text })
+		add("secrets.apiKeys", func(d *data) { d.Secrets.APIKeys = []string{"k", text} })
+		add("secrets.awsCredentials.secretAccessKey", func(d *data) {
+			d.Secrets.AWS = &accounts.AWSCredentials{AccessKeyID: "a", SecretAccessKey: text}
+		})
+		add("details.baseUrl", func(d *data) { d.Details.BaseURL = text })
+	}
+	add("oauthData.accessToken", func(d *data) { d.OAuthData.AccessToken = "a\r\nHost: evil" })
+	add("oauthData.accessToken", func(d *data) { d.OAuthData = &accounts.OAuthData{Scopes: []string{"s"}} })
+	add("oauthData.scopes", func(d *data) { d.OAuthData.Scopes = make([]string, 101) })
+	add("oauthData.scopes", func(d *data) { d.OAuthData.Scopes = []string{""} })
+	for _, at := range []time.Time{year1, year10k, time.Unix(-1, 0)} {
+		add("oauthData.expiresAt", func(d *data) { d.OAuthData.ExpiresAt = at })
+		add("details.subscriptionExpiresAt", func(d *data) { d.Details.SubscriptionExpiresAt = at })
+	}
+	for _, host := range []string{"", "a b", "user@host", "host/path", "host:80", "http://host", "host?", "host#", "[::1]", ".", "a..b", "%00", "h\n"} {
+		add("proxyConfig.host", func(d *data) { d.ProxyConfig.Host = host })
+	}
+	add("secrets.awsCredentials", func(d *data) { d.Secrets.AWS = &accounts.AWSCredentials{AccessKeyID: "a"} })
+	add("secrets.apiKeys", func(d *data) { d.Secrets.APIKeys = make([]string, 101) })
+	add("secrets.apiKeys", func(d *data) { d.Secrets.APIKeys = []string{""} })
+	add("secrets", func(d *data) {
+		for range 5 {
+			d.Secrets.APIKeys = append(d.Secrets.APIKeys, strings.Repeat("k", 16<<10))
+		}
+	})
+	add("details.quotaResetTime", func(d *data) { d.Details.QuotaResetTime = "24:00" })
+	add("details.dailyQuota", func(d *data) { d.Details.DailyQuota = result.MustMoney("-1") })
+	add("details.supportedModels", func(d *data) { d.Details.SupportedModels = json.RawMessage(`"m"`) })
+	for _, doc := range []string{`[]`, `{`, `{"a":"\u0000"}`, `{"a":1e99999}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", deep, `{"a":"` + megabyte + `"}`} {
+		add("details.extra", func(d *data) { d.Details.Extra = json.RawMessage(doc) })
+		add("details.extInfo", func(d *data) { d.Details.ExtInfo = json.RawMessage(doc) })
+	}
+	return bad
+}
+
+func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
+	b := setup(t, uncached)
+	for field, all := range badData() {
+		for _, data := range all {
+			requireField(t, b.accs.CreateAccount(b.ctx(), data).Err(), result.InvalidQuery, field)
+		}
+	}
+	for field, change := range map[string]func(*accounts.AccountData){
+		"platform":               func(d *accounts.AccountData) { d.Platform = accounts.Gemini },
+		"oauthData":              func(d *accounts.AccountData) { d.OAuthData = nil },
+		"oauthData.accessToken":  func(d *accounts.AccountData) { d.OAuthData.AccessToken = "" },
+		"oauthData.refreshToken": func(d *accounts.AccountData) { d.OAuthData.RefreshToken = "" },
+		"oauthData.scopes":       func(d *accounts.AccountData) { d.OAuthData.Scopes = nil },
+		"oauthData.expiresAt":    func(d *accounts.AccountData) { d.OAuthData.ExpiresAt = time.Time{} },
+	} {
+		requireField(t, b.accs.CreateClaudeAccount(b.ctx(), bent(change)).Err(), result.InvalidQuery, field)
+	}
+	require.Zero(t, b.count("SELECT count(*) FROM accounts"))
+}
+
+// What looks like SQL, a format or a path is a text like any other.
+func TestInjectionsAreTexts(t *testing.T) {
+	b := setup(t)
+	for _, text := range []string{"'; DROP TABLE accounts; --", `"; \copy`, "%s%n%x", "${jndi:ldap://x}", "../../etc/passwd", "\u202eabc", "$1", "{{.}}", "a\nb"} {
+		data := full(accounts.Claude)
+		data.Name, data.Description, data.ProxyConfig.Username, data.ProxyConfig.Password, data.Details.BaseURL = text, text, text, text, text
+		id := b.create(data)
+		a, c := b.get(id), b.credentials(id)
+		require.Equal(t, []string{text, text, text, text, text}, []string{a.Name, a.Description, a.ProxyConfig.Username, c.ProxyConfig.Password, a.Details.BaseURL})
+		b.setStatus(id, accounts.InError, accounts.StatusMetadata{ErrorMessage: text})
+		require.Equal(t, text, b.get(id).ErrorMessage)
+	}
+}
+
+func TestHostileJSON(t *testing.T) {
+	t.Parallel()
+	nested := func(inner string) string { return `{"name":"n","platform":"claude",` + inner + `}` }
+	for doc, field := range map[string]string{
+		`{"platform":"claude"}`:                 "name",
+		`{"name":null}`:                         "name",
+		`{"name":"n","name":"m"}`:               "name",
+		`{"name":"n","Name":"m"}`:               "Name",
+		`{"name":"n","status":"active"}`:        "status",
+		`{"name":"n","__proto__":{}}`:           "__proto__",
+		`{"name":5}`:                            "name",
+		nested(`"oauthData":[]`):                "oauthData",
+		nested(`"oauthData":{"accessToken":1}`): "oauthData.accessToken",
+		nested(`"oauthData":{"accessToken":"a","accessToken":"b"}`):   "oauthData.accessToken",
+		nested(`"oauthData":{"accesstoken":"a"}`):                     "oauthData.accesstoken",
+		nested(`"oauthData":{"expiresAt":"tomorrow"}`):                "oauthData.expiresAt",
+		nested(`"oauthData":{"expiresAt":1e400}`):                     "oauthData.expiresAt",
+		nested(`"oauthData":{"scopes":"all"}`):                        "oauthData.scopes",
+		nested(`"proxyConfig":{"type":"http","host":"h"}`):            "proxyConfig.port",
+		nested(`"proxyConfig":{"type":"http","host":"h","port":1.5}`): "proxyConfig.port",
+		nested(`"proxyConfig":{"type":"http","host":"h","port":"1"}`): "proxyConfig.port",
+		nested(`"secrets":{"awsCredentials":{"accessKeyId":"a"}}`):    "secrets.awsCredentials.secretAccessKey",
+		nested(`"secrets":{"token":"a"}`):                             "secrets.token",
+		nested(`"details":{"dailyQuota":"5"}`):                        "details.dailyQuota",
+		nested(`"details":{"x":1,"x":2}`):                             "details.x",
+		nested(`"details":{"x":1,"extra":{"x":2}}`):                   "details.x",
+		nested(`"details":{"Region":"r"}`):                            "details.Region",
+		nested(`"details":` + strings.Repeat("[", 20000)):             "details",
+	} {
+		var d accounts.AccountData
+		err := d.UnmarshalJSON([]byte(doc))
+		requireField(t, err, result.InvalidQuery, field)
+	}
+	var d accounts.AccountData
+	require.NoError(t, json.Unmarshal([]byte(nested(`"details":{"region":"r","x":{"y":1},"extra":{"z":2}}`)), &d))
+	require.JSONEq(t, `{"x":{"y":1},"z":2}`, string(d.Details.Extra))
+}
+
+func TestBadStatusesPatchesAndFilters(t *testing.T) {
+	b := setup(t, uncached)
+	id := b.createClaude()
+	row := func() (text string) {
+		require.NoError(t, b.pool.QueryRow(b.ctx(), "SELECT a::text FROM accounts a").Scan(&text))
+		return text
+	}
+	before := row()
+	status := func(status string, m accounts.StatusMetadata) error {
+		return b.accs.UpdateAccountStatus(b.ctx(), id, status, m).Err()
+	}
+	for _, word := range append(badTexts, "", "Active", "active ", "expired", "active' OR '1'='1") {
+		requireField(t, status(word, accounts.StatusMetadata{}), result.InvalidQuery, "status")
+		if word != "" {
+			requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{Status: word}).Err(), result.InvalidQuery, "status")
+			requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Status: word}).Err(), result.InvalidQuery, "status")
+			requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{Platform: word}).Err(), result.InvalidQuery, "platform")
+		}
+	}
+	for _, at := range []time.Time{year1, year10k} {
+		requireField(t, status("active", accounts.StatusMetadata{RateLimitResetAt: at}), result.InvalidQuery, "rateLimitResetAt")
+		requireField(t, status("active", accounts.StatusMetadata{LastRequestAt: at}), result.InvalidQuery, "lastRequestAt")
+	}
+	requireField(t, status("active", accounts.StatusMetadata{LastRequestAt: time.Now().Add(25 * time.Hour)}), result.InvalidQuery, "lastRequestAt")
+	for _, n := range []int64{-1, math.MinInt64, math.MaxInt64} {
+		requireField(t, status("active", accounts.StatusMetadata{TokensRemaining: &n}), result.InvalidQuery, "tokensRemaining")
+		requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{MinTokensRemaining: n}).Err(), result.InvalidQuery, "minTokensRemaining")
+	}
+	for _, text := range badTexts {
+		requireField(t, status("error", accounts.StatusMetadata{ErrorMessage: text}), result.InvalidQuery, "errorMessage")
+	}
+	for _, n := range []int{-1, 1001, math.MaxInt} {
+		requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{Limit: n}).Err(), result.InvalidQuery, "limit")
+		requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Limit: n}).Err(), result.InvalidQuery, "limit")
+	}
+	requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Offset: -1}).Err(), result.InvalidQuery, "offset")
+	requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Offset: math.MaxInt}).Err(), result.InvalidQuery, "offset")
+	for field, p := range map[string]accounts.CredentialsPatch{
+		"oauthData.accessToken": {OAuthData: result.Set(accounts.OAuthData{})},
+		"apiKey":                {APIKey: result.Set("a\nb")},
+		"secrets.email":         {Secrets: result.Set(accounts.Secrets{Email: "\x00"})},
+		"proxyConfig.port":      {ProxyConfig: result.Set(accounts.ProxyConfig{Type: "http", Host: "h"})},
+	} {
+		requireField(t, b.accs.SetCredentials(b.ctx(), id, p).Err(), result.InvalidQuery, field)
+	}
+	for _, bad := range []string{"", "x", uuid.Nil.String(), megabyte, id + " "} {
+		for _, err := range []error{
+			b.accs.GetAccount(b.ctx(), bad).Err(), b.accs.GetClaudeAccount(b.ctx(), bad).Err(), b.accs.GetCredentials(b.ctx(), bad).Err(),
+			b.accs.DeleteAccount(b.ctx(), bad).Err(), b.accs.UpdateAccountStatus(b.ctx(), bad, "active", accounts.StatusMetadata{}).Err(),
+			b.accs.SetCredentials(b.ctx(), bad, accounts.CredentialsPatch{APIKey: result.Set("k")}).Err(),
+		} {
+			requireField(t, err, result.InvalidQuery, "accountId")
+		}
+	}
+	require.Equal(t, before, row())
+
+	for doc, field := range map[string]string{`{"limit":"5"}`: "limit", `{"x":1}`: "x", `{"status":"a","status":"b"}`: "status"} {
+		requireField(t, json.Unmarshal([]byte(doc), &accounts.AvailableFilters{}), result.InvalidQuery, field)
+		requireField(t, json.Unmarshal([]byte(doc), &accounts.ListFilters{}), result.InvalidQuery, field)
+	}
+	requireField(t, json.Unmarshal([]byte(`{"remaining":1}`), &accounts.StatusMetadata{}), result.InvalidQuery, "remaining")
+	requireField(t, json.Unmarshal([]byte(`{"refreshToken":"r"}`), &accounts.CredentialsPatch{}), result.InvalidQuery, "refreshToken")
+}

@@ -1,0 +1,136 @@
+package accounts
+
+import (
+	"encoding/json"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// UnmarshalJSON refuses wrong, unknown and missing members by name.
+func (d *AccountData) UnmarshalJSON(data []byte) error {
+	type plain AccountData
+	return result.DecodeStrict(data, (*plain)(d), "name")
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (o OAuthData) MarshalJSON() ([]byte, error) {
+	type plain OAuthData
+	return json.Marshal(struct {
+		plain
+		ExpiresAt result.Time `json:"expiresAt,omitzero"`
+	}{plain(o), result.Time(o.ExpiresAt)})
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (o *OAuthData) UnmarshalJSON(data []byte) error {
+	type plain OAuthData
+	return result.DecodeStrict(data, (*plain)(o))
+}
+
+// UnmarshalJSON refuses wrong, unknown and missing members by name.
+func (p *ProxyConfig) UnmarshalJSON(data []byte) error {
+	type plain ProxyConfig
+	return result.DecodeStrict(data, (*plain)(p), "type", "host", "port")
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (s *Secrets) UnmarshalJSON(data []byte) error {
+	type plain Secrets
+	return result.DecodeStrict(data, (*plain)(s))
+}
+
+// UnmarshalJSON refuses wrong, unknown and missing members by name.
+func (a *AWSCredentials) UnmarshalJSON(data []byte) error {
+	type plain AWSCredentials
+	return result.DecodeStrict(data, (*plain)(a), "accessKeyId", "secretAccessKey")
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (p *CredentialsPatch) UnmarshalJSON(data []byte) error {
+	type plain CredentialsPatch
+	return result.DecodeStrict(data, (*plain)(p))
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (c Created) MarshalJSON() ([]byte, error) {
+	type plain Created
+	return json.Marshal(struct {
+		plain
+		CreatedAt result.Time `json:"createdAt"`
+	}{plain(c), result.Time(c.CreatedAt)})
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (s RateLimitStatus) MarshalJSON() ([]byte, error) {
+	type plain RateLimitStatus
+	return json.Marshal(struct {
+		plain
+		ResetAt result.Time `json:"resetAt,omitzero"`
+	}{plain(s), result.Time(s.ResetAt)})
+}
+
+// MarshalJSON prints times as JavaScript does.
+func (a ClaudeAccount) MarshalJSON() ([]byte, error) {
+	type plain ClaudeAccount
+	return json.Marshal(struct {
+		plain
+		TokenExpiresAt result.Time `json:"tokenExpiresAt,omitzero"`
+		LastUsedAt     result.Time `json:"lastUsedAt,omitzero"`
+	}{plain(a), result.Time(a.TokenExpiresAt), result.Time(a.LastUsedAt)})
+}
+
+// MarshalJSON prints times as JavaScript does.
+func (a Account) MarshalJSON() ([]byte, error) {
+	type plain Account
+	return json.Marshal(struct {
+		plain
+		TokenExpiresAt result.Time `json:"tokenExpiresAt,omitzero"`
+		LastUsedAt     result.Time `json:"lastUsedAt,omitzero"`
+		CreatedAt      result.Time `json:"createdAt"`
+		UpdatedAt      result.Time `json:"updatedAt"`
+	}{
+		plain(a), result.Time(a.TokenExpiresAt), result.Time(a.LastUsedAt), result.Time(a.CreatedAt), result.Time(a.UpdatedAt),
+	})
+}
+
+// MarshalJSON prints the time as JavaScript does.
+func (c Credentials) MarshalJSON() ([]byte, error) {
+	type plain Credentials
+	return json.Marshal(struct {
+		plain
+		ExpiresAt result.Time `json:"expiresAt,omitzero"`
+	}{plain(c), result.Time(c.ExpiresAt)})
+}
+
+type plainDetails Details
+
+// MarshalJSON prints the time as JavaScript does.
+func (d Details) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plainDetails
+		SubscriptionExpiresAt result.Time `json:"subscriptionExpiresAt,omitzero"`
+	}{plainDetails(d), result.Time(d.SubscriptionExpiresAt)})
+}
+
+// UnmarshalJSON puts members that have no field into Extra. A refusal names the
+// member.
+func (d *Details) UnmarshalJSON(data []byte) error {
+	unknown, err := result.Decode(data, (*plainDetails)(d))
+	if err != nil || len(unknown) == 0 {
+		return err
+	}
+	extra := make(map[string]json.RawMessage)
+	if len(d.Extra) > 0 && string(d.Extra) != "null" {
+		if err := json.Unmarshal(d.Extra, &extra); err != nil {
+			return result.Invalid("extra", "not a JSON object")
+		}
+	}
+	for name, value := range unknown {
+		if _, twice := extra[name]; twice {
+			return result.Invalid(name, "given twice")
+		}
+		extra[name] = value
+	}
+	d.Extra, err = json.Marshal(extra)
+	return err
+}

@@ -1,0 +1,82 @@
+package sessions
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// DefaultCachedSessions is how many sessions a process keeps.
+const DefaultCachedSessions = 10_000
+
+// Config is what a Repo stands on.
+type Config struct {
+	Primary *strategy.Postgres
+	// Cache may be nil: every call then reads the primary.
+	Cache *cache.Cache
+	// CachedSessions is how many sessions the process keeps; 0 is
+	// DefaultCachedSessions.
+	CachedSessions int
+	// StaleIfError is how long cached sessions go on validating while the primary is
+	// down, since the last proof of freshness; 0 is not beyond MaxStaleness.
+	StaleIfError time.Duration
+	// MaxSessionData is how many bytes a session's data may have; 0 is
+	// DefaultMaxSessionData.
+	MaxSessionData int
+}
+
+// Repo is the contract's SessionInterface. It is safe for concurrent use.
+type Repo struct {
+	Config
+
+	queries  *db.Queries
+	records  *cache.Records[record]
+	uncached *cache.Records[record] // whole, from the primary each time
+	now      func() time.Time
+}
+
+// New makes a Repo.
+func New(cfg Config) *Repo {
+	if cfg.CachedSessions == 0 {
+		cfg.CachedSessions = DefaultCachedSessions
+	}
+	if cfg.MaxSessionData == 0 {
+		cfg.MaxSessionData = DefaultMaxSessionData
+	}
+	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
+	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
+		Kind: "session", Load: r.loadKept, Encode: encode, Decode: decode, Size: cfg.CachedSessions,
+		Timeout: cfg.Primary.OpTimeout, Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
+	})
+	r.uncached = cache.NewRecords(nil, cache.Source[record]{Load: r.load, Size: 1, Timeout: cfg.Primary.OpTimeout, Loads: cfg.Primary.Conns()})
+	return r
+}
+
+// write is the one way to change sessions: f runs in a transaction and tells the
+// hashes whose copies must go before the caller hears that it is done.
+func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (stale []cache.Key, err error)) error {
+	var stale []cache.Key
+	err := r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+		stale, err = f(ctx, tx)
+		return err
+	})
+	r.evict(ctx, stale...)
+	return err
+}
+
+// evict makes later calls of this process begin look-ups of their own as well.
+func (r *Repo) evict(ctx context.Context, keys ...cache.Key) {
+	r.records.Evict(ctx, r.Primary.Clock, keys...)
+	r.uncached.Evict(ctx, r.Primary.Clock, keys...)
+}
+
+func cacheKeys(hashes [][]byte) []cache.Key {
+	keys := make([]cache.Key, len(hashes))
+	for i, h := range hashes {
+		keys[i] = cache.Key(h) // the table checks its length
+	}
+	return keys
+}

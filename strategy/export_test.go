@@ -1,0 +1,15 @@
+package strategy
+
+import (
+	"context"
+	"time"
+)
+
+// TellAll drains once, without the background work.
+func (o *Outbox) TellAll(ctx context.Context) error {
+	o.batch = drainRows
+	return o.tellAll(ctx)
+}
+
+// Every sets how often the drainer looks by itself.
+func (o *Outbox) Every(d time.Duration) { o.every = d }
