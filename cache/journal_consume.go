@@ -3,12 +3,9 @@ package cache
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/redis/rueidis"
 )
 
 const (
@@ -22,8 +19,8 @@ const (
 )
 
 // Flush commits entries and tells of each what became of it: nil for a committed
-// one, a *[RefusedError] for one that never can be, any other error (whose text may be
-// logged) for one that is to be flushed again. It may get an entry again that it
+// one, a *[RefusedError] for one that never can be, any other error (whose text may
+// be logged) for one that is to be flushed again. It may get an entry again that it
 // has committed.
 type Flush func(entries []string) []error
 
@@ -158,40 +155,3 @@ func (c *consumer) conclude(entries []readEntry, outcomes []error) error {
 }
 
 var errRefusedFull = errors.New("the stream of refused entries is full")
-
-// flushError is not about the journal's Redis.
-type flushError struct{ error }
-
-// report logs a change between failing and working, once.
-func (c *consumer) report(err error) {
-	switch failing := err != nil; {
-	case failing == c.failing || errors.Is(err, context.Canceled):
-	case failing:
-		c.failing = true
-		c.opts.Logger.Warn("relaystore: the journal cannot be flushed, it keeps what it has until it can", slog.String("reason", reason(err)))
-	default:
-		c.failing = false
-		c.opts.Logger.Info("relaystore: the journal is flushed")
-	}
-}
-
-// reason is a text without addresses and names: of what Redis says, the code.
-func reason(err error) string {
-	var flush flushError
-	if errors.As(err, &flush) {
-		return flush.Error()
-	}
-	if redis, ok := rueidis.IsRedisErr(err); ok {
-		code, _, _ := strings.Cut(redis.Error(), " ")
-		return code
-	}
-	return "Redis does not answer"
-}
-
-func (c *consumer) reportRefused(reason string) {
-	if now := time.Now(); now.Sub(c.refusedAt) > refusedQuiet {
-		c.opts.Logger.Warn("relaystore: entries of the journal cannot be flushed and are put aside",
-			slog.String("stream", c.refused), slog.String("first", reason))
-	}
-	c.refusedAt = time.Now()
-}
