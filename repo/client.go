@@ -48,6 +48,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	refresher, err := cfg.refresher()
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
 		c.release()
@@ -62,6 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	})
 	c.Accounts = accounts.New(accounts.Config{
 		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
@@ -152,7 +157,7 @@ func (c *Client) Close(ctx context.Context) error {
 		closed := make(chan error, 1)
 		go func() {
 			c.outbox.Close()
-			err := errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
+			err := errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.release()
 			closed <- err
 		}()
