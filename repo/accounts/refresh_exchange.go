@@ -38,6 +38,7 @@ func (f *flight) exchange() (Refreshed, error) {
 	u := unstored{id: f.id, holder: f.holder, version: s.CredentialsVersion, used: s.texts[refreshToken], tokens: t}
 	a, err := f.store(u)
 	if errors.Is(err, errReplaced) {
+		f.release()
 		return f.replaced()
 	}
 	return a, err
@@ -87,44 +88,42 @@ const (
 	messageLost    = "the provider does not take the refresh token any more (invalid_grant), and the answer of an earlier refresh was lost: authorise the account anew"
 )
 
-// fail notes a failure, as well as it can: what is not noted costs another call.
+// fail notes a failure, as well as it can: what is not noted costs another call. Where
+// the credentials have been replaced meanwhile, it is of no interest.
 func (f *flight) fail(s *standing, e *RefreshError) (Refreshed, error) {
+	var err error
 	if e.Kind == RefreshInvalidGrant {
-		return f.failGrant(s, e)
+		err = f.mark(s, e)
+	} else {
+		err = f.append(f.own.working, func(ctx context.Context, c db.DBTX) error {
+			_, err := f.finish(ctx, c, s.CredentialsVersion, e, e.resolved() && !s.unresolved())
+			return err
+		})
 	}
-	err := f.append(f.own.working, func(ctx context.Context, c db.DBTX) error {
-		_, err := f.finish(ctx, c, s.CredentialsVersion, e, e.resolved() && !s.unresolved())
-		return err
-	})
-	f.unnoted(err)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		f.Logger.Warn("relaystore: the failure of a token's refresh could not be stored", "account", f.id, "error", result.From(err))
+	}
+	a, err := f.replaced()
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return a, err
+	}
 	return Refreshed{}, e.result()
 }
 
-func (f *flight) unnoted(err error) {
-	if err != nil {
-		f.Logger.Warn("relaystore: the failure of a token's refresh could not be stored", "account", f.id, "error", result.From(err))
-	}
-}
-
-// failGrant marks the account, unless it has been authorised anew meanwhile, or is
-// inactive: new credentials would activate it.
-func (f *flight) failGrant(s *standing, e *RefreshError) (Refreshed, error) {
+// mark sets the status error, unless the account has been authorised anew meanwhile,
+// or is inactive: new credentials would activate it.
+func (f *flight) mark(s *standing, e *RefreshError) error {
 	ctx, cancel := context.WithTimeout(f.own.working, f.Primary.OpTimeout)
 	defer cancel()
-	same := true
+	same := false
 	err := f.write(ctx, f.id, func(ctx context.Context, tx db.DBTX) (err error) {
 		same, err = f.markIn(ctx, tx, s, e)
 		return err
 	})
-	switch {
-	case errors.Is(err, pgx.ErrNoRows) || err == nil && !same:
-		return f.replaced()
-	case err != nil:
-		f.unnoted(err)
-	default:
+	if err == nil && same {
 		f.Logger.Warn("relaystore: an account must be authorised anew", "account", f.id, "reason", e.reason(), "earlier answer lost", s.unresolved())
 	}
-	return Refreshed{}, e.result()
+	return err
 }
 
 func (f *flight) markIn(ctx context.Context, tx db.DBTX, s *standing, e *RefreshError) (same bool, err error) {
