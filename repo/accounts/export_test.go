@@ -3,6 +3,8 @@ package accounts
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Hurry shortens what a refresh waits for; a zero keeps the step as it is.
@@ -19,3 +21,8 @@ func (r *Repo) RefreshDue(ctx context.Context) { r.refreshDue(ctx) }
 
 // Unstored counts the accounts whose new tokens the process keeps.
 func (r *Repo) Unstored() int { return len(r.refreshes.unstored()) }
+
+// RefreshAccountAhead is what a round does with an account.
+func (r *Repo) RefreshAccountAhead(ctx context.Context, id string) (Refreshed, error) {
+	return r.refresh(ctx, uuid.MustParse(id), r.RefreshAhead)
+}
