@@ -3,7 +3,6 @@ package repo
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -144,9 +143,8 @@ func (c Config) checkSources() error {
 	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
 	bad(len(c.OAuth) > 0 && c.TokenRefresher != nil, "RELAYSTORE_OAUTH", "contradicts TokenRefresher: give one of them")
 	bad(c.RefreshAhead != 0 && len(c.OAuth) == 0 && c.TokenRefresher == nil, "RELAYSTORE_REFRESH_AHEAD", "means nothing without RELAYSTORE_OAUTH")
-	if len(c.OAuth) > 0 {
-		_, err := oauth.New(c.OAuth)
-		bad(err != nil, "RELAYSTORE_OAUTH", fmt.Sprint(err))
+	if _, err := oauth.New(c.OAuth); err != nil && len(c.OAuth) > 0 {
+		bad(true, "RELAYSTORE_OAUTH", result.From(err).Message)
 	}
 	if c.Keyset != nil {
 		_, err := seal.New(c.Keyset)

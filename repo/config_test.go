@@ -15,6 +15,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -43,6 +44,14 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			repo.Config{DatabaseURL: "postgres://x/db", Keyset: &keyset.Handle{}, KeysetFile: "keyset.json"},
 			[]string{"RELAYSTORE_KEYSET"},
 		},
+		"refreshers": {
+			repo.Config{
+				DatabaseURL: "postgres://x/db", TokenRefresher: goldenProvider{}, RefreshAhead: -1,
+				OAuth: oauth.Endpoints{"claude": {TokenURL: "http://x", ClientID: "c"}},
+			},
+			[]string{"RELAYSTORE_OAUTH: contradicts TokenRefresher", "RELAYSTORE_OAUTH: claude.tokenUrl", "RELAYSTORE_REFRESH_AHEAD"},
+		},
+		"no refresher": {repo.Config{DatabaseURL: "postgres://x/db", RefreshAhead: time.Minute}, []string{"RELAYSTORE_REFRESH_AHEAD"}},
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
@@ -71,6 +80,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_KEY_PREFIX": "p:", "RELAYSTORE_MAX_CONNS": "7", "RELAYSTORE_REQUIRE_REDIS": "true",
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
 		"RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
+		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
 	} {
 		t.Setenv(name, value)
 	}
@@ -80,16 +90,19 @@ func TestConfigFromEnv(t *testing.T) {
 		DatabaseURL: "postgres://x/db", RedisURL: "redis://x", DirectURL: "postgres://y/db", KeyPrefix: "p:", MaxConns: 7,
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
 		RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
+		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
 	}, got)
 	require.Equal(t, "postgres://y/db", got.MigrateURL())
 
 	t.Setenv("RELAYSTORE_MAX_CONNS", "many")
 	t.Setenv("RELAYSTORE_REQUIRE_REDIS", "maybe")
 	t.Setenv("RELAYSTORE_OP_TIMEOUT", "5")
+	t.Setenv("RELAYSTORE_OAUTH", "hunter2")
 	_, err = repo.ConfigFromEnv()
-	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT"} {
+	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_OAUTH"} {
 		require.ErrorContains(t, err, name)
 	}
+	require.NotContains(t, err.Error(), "hunter2")
 }
 
 // A keyset comes from a file, from the environment, or as a handle.

@@ -97,7 +97,7 @@ func (r *Repo) RefreshOAuthToken(ctx context.Context, accountID string) result.R
 }
 
 var (
-	errNoRefresher    = result.Invalid("TokenRefresher", "required to refresh tokens")
+	errNoRefresher    = result.Invalid("TokenRefresher", "required to refresh tokens, or RELAYSTORE_OAUTH")
 	errNoRefreshToken = result.Invalid("accountId", "the account has no refresh token")
 	errClosed         = result.New(result.ConnectionFailed, "the client is closed")
 	errWaited         = result.New(result.QueryTimeout, "another process has not finished its refresh in time")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -107,7 +108,11 @@ var refreshMessages = map[RefreshFailure]string{
 
 // result gives the failure's envelope.
 func (e *RefreshError) result() *result.Error {
-	r := result.New(result.UpstreamRefreshFailed, "%s", refreshMessages[e.Kind]).With("reason", e.reason())
+	why := e.reason()
+	if e.Status != 0 {
+		why += ", HTTP status " + strconv.Itoa(e.Status)
+	}
+	r := result.New(result.UpstreamRefreshFailed, "%s (%s)", refreshMessages[e.Kind], why).With("reason", e.reason())
 	if e.Status != 0 {
 		r = r.With("status", e.Status)
 	}

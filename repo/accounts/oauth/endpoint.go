@@ -44,7 +44,7 @@ func Parse(text string) (Endpoints, error) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		var e Endpoint
 		if err := result.DecodeStrict(raw[name], &e, "tokenUrl", "clientId"); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, errors.New(name + ": " + result.From(err).Message)
 		}
 		all[name] = e
 	}

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 // Refresher is an accounts.TokenRefresher. It is safe for concurrent use.
@@ -27,17 +27,13 @@ var _ accounts.TokenRefresher = (*Refresher)(nil)
 
 // New makes a Refresher. A wrong endpoint is InvalidQuery and names its member.
 func New(endpoints Endpoints) (*Refresher, error) {
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(endpoints)) {
-		if err := endpoints[name].check(name); err != nil {
-			errs = append(errs, err)
-		}
-	}
 	if len(endpoints) == 0 {
-		errs = append(errs, errors.New("no endpoint is given"))
+		return nil, result.Invalid("endpoints", "required")
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	for _, name := range slices.Sorted(maps.Keys(endpoints)) { // the same refusal each time
+		if err := endpoints[name].check(name); err != nil {
+			return nil, err
+		}
 	}
 	return &Refresher{endpoints: maps.Clone(endpoints)}, nil
 }
