@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -241,11 +242,10 @@ func TestCloseWaitsForTheAnswer(t *testing.T) {
 	r.called(1)
 	closed := make(chan error, 1)
 	go func() { closed <- other.Close(context.Background()) }()
-	select {
-	case <-closed:
-		require.Fail(t, "closed too early")
-	case <-time.After(100 * time.Millisecond):
-	}
+	require.Eventually(t, func() bool { // a new one is refused
+		return errors.Is(other.Accounts.RefreshOAuthToken(r.ctx(), unknownID).Err(), result.ConnectionFailed)
+	}, patience, time.Millisecond)
+	require.Empty(t, closed)
 	close(until)
 	require.NoError(t, <-closed)
 	require.NoError(t, <-asked)

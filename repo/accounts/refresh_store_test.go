@@ -109,7 +109,7 @@ func TestUnstoredTokensAreKept(t *testing.T) {
 
 // down cuts PostgreSQL off at the moment of storing.
 func (f *faulty) down() {
-	f.p.Answer(func(w http.ResponseWriter, r *http.Request, exchange func(http.ResponseWriter)) {
+	f.p.Answer(func(w http.ResponseWriter, _ *http.Request, exchange func(http.ResponseWriter)) {
 		f.proxy.Cut()
 		exchange(w)
 	})
@@ -143,7 +143,7 @@ func TestCloseTellsWhatIsLost(t *testing.T) {
 	f.exec("UPDATE account_refreshes SET lease_expires_at = now()")
 	f.p.Answer(testprovider.Rotates)
 	f.accs.Hurry(0, time.Millisecond, 0)
-	_, err = f.refreshing.call()
+	_, err = f.call()
 	f.refused(err, map[string]any{"reason": "invalid_grant", "status": 400})
 	require.Contains(t, f.get(f.id).ErrorMessage, "the answer of an earlier refresh was lost")
 }
