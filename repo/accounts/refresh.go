@@ -62,11 +62,13 @@ func newRefreshes(opTimeout time.Duration) *refreshes {
 //
 // A failure of the provider is UpstreamRefreshFailed with details.reason, and
 // details.status and details.retryAfterSeconds where they are known: until then the
-// failure answers further calls, for at most 5 minutes. reason is invalid_grant,
-// refused, rate_limited, unavailable, malformed, or the provider's own word from a
-// short list. invalid_grant sets the status error with a message, unless the status
-// is inactive; SetCredentials ends it. No other failure changes the status, and
-// neither does a success.
+// failure answers further calls, for at most 5 minutes. reason is a [RefreshFailure],
+// or a word that says more, such as timeout or invalid_client. invalid_grant sets the
+// status error with a message, unless the status is inactive; SetCredentials ends it.
+// No other failure changes the status, and neither does a success.
+//
+// Without a deadline, a call waits at most 90 seconds for another process, 20 for the
+// provider and 2 minutes for PostgreSQL; past its deadline it is QueryTimeout.
 //
 // What happens when a process dies, by the moment:
 //

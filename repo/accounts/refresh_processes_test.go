@@ -2,11 +2,15 @@ package accounts_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testprovider"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -160,4 +164,52 @@ func TestLeaseOfAKilledProcess(t *testing.T) {
 	require.Zero(t, r.p.Calls())
 	r.exec("UPDATE account_refreshes SET lease_expires_at = now()")
 	r.mustCall()
+}
+
+// pauser stops a query until it is released.
+type pauser struct {
+	query           string
+	paused, release chan struct{}
+}
+
+func (p *pauser) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(data.SQL, "-- name: "+p.query+" ") {
+		p.paused <- struct{}{}
+		<-p.release
+	}
+	return ctx
+}
+
+func (*pauser) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// Between a process's look and its lease another one has done it all.
+func TestLooksAgainUnderTheLease(t *testing.T) {
+	r := setupRefresh(t)
+	p := &pauser{"AccountRefreshLease", make(chan struct{}), make(chan struct{})}
+	cfg := r.cfg
+	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	require.NoError(t, err)
+	pc.ConnConfig.Tracer = p
+	cfg.Pool, err = pgxpool.NewWithConfig(t.Context(), pc)
+	require.NoError(t, err)
+	t.Cleanup(cfg.Pool.Close)
+	cfg.DatabaseURL, cfg.MaxConns = "", 0
+	other := testclient.Open(t, cfg).Accounts
+	for _, late := range []bool{false, true} {
+		done := make(chan result.Result[accounts.Refreshed], 1)
+		go func() { done <- other.RefreshOAuthToken(r.ctx(), r.id) }()
+		<-p.paused
+		calls := r.p.Calls()
+		got := r.mustCall()
+		if late { // more than ten seconds ago: the token tells
+			r.expire()
+		}
+		p.release <- struct{}{}
+		same, err := (<-done).Get()
+		require.NoError(t, err)
+		require.Equal(t, got, same)
+		require.Equal(t, calls+1, r.p.Calls())
+		require.NoError(t, r.another().RefreshOAuthToken(r.ctx(), r.id).Err(), "and gives the lease back")
+		r.expire()
+	}
 }

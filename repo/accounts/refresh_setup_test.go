@@ -94,6 +94,28 @@ func (r *refreshing) called(n int) {
 	require.Eventually(r, func() bool { return r.p.Calls() >= n }, patience, time.Millisecond)
 }
 
+// renewed waits until a new token is stored.
+func (r *refreshing) renewed() {
+	r.Helper()
+	require.Eventually(r, func() bool {
+		now := r.credentials(r.id).AccessToken
+		return now != r.access && r.p.Works(now)
+	}, patience, time.Millisecond)
+}
+
+// waits waits until a process looks again and again whether the lease is free.
+func (r *refreshing) waits() {
+	r.Helper()
+	sql := "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%AccountRefreshGet%' AND pid <> pg_backend_pid() AND datname = current_database()"
+	require.Eventually(r, func() bool { return r.count(sql) > 0 }, patience, time.Millisecond)
+}
+
+// free requires that nobody holds a lease.
+func (r *refreshing) free() {
+	r.Helper()
+	require.Zero(r, r.count("SELECT count(*) FROM account_refreshes WHERE lease_expires_at > now()"))
+}
+
 // another opens one more client of the same config: another process, as far as the
 // library can tell.
 func (r *refreshing) another() *accounts.Repo { return testclient.Open(r, r.cfg).Accounts }

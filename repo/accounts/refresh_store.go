@@ -53,7 +53,8 @@ func (rs *refreshes) unstored() []unstored {
 
 // store tries until the tokens are stored, for as long as pace.store or until Close's
 // deadline; what is not stored then is kept. Where the credentials have been replaced,
-// the tokens are of no use: errReplaced.
+// the tokens are of no use: errReplaced. That is so, too, where the try before was
+// committed without anybody hearing of it.
 func (f *flight) store(u unstored) (Refreshed, error) {
 	f.own.keep(u)
 	delays := backoff.NewExponentialBackOff()
@@ -93,12 +94,6 @@ func (r *Repo) storeIn(ctx context.Context, tx db.DBTX, u unstored) (Refreshed, 
 		return Refreshed{}, err
 	}
 	a := Refreshed{AccessToken: u.tokens.AccessToken, ExpiresAt: u.tokens.ExpiresAt, RefreshedAt: r.tick()}
-	if row.CredentialsVersion != u.version { // the try before may have been committed
-		t, err := r.open(u.id, &sealed{accessToken: row.AccessToken})
-		if err != nil || t[accessToken] == u.tokens.AccessToken {
-			return a, err
-		}
-	}
 	same, err := r.stands(row, u.version, u.used)
 	if err == nil && !same {
 		err = errReplaced

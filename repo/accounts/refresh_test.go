@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -117,8 +118,37 @@ func TestRefreshGoesOnWithoutItsCaller(t *testing.T) {
 	require.ErrorIs(t, r.another().RefreshOAuthToken(impatient, r.id).Err(), result.QueryTimeout)
 	require.ErrorIs(t, r.accs.RefreshOAuthToken(ctx, r.id).Err(), result.Cancelled)
 	close(answer)
-	require.Eventually(t, func() bool { return r.p.Works(r.credentials(r.id).AccessToken) }, patience, time.Millisecond)
+	r.renewed()
 	require.Equal(t, 1, r.p.Calls())
+}
+
+// Also while it still waits for another process.
+func TestWaitingGoesOnWithoutItsCaller(t *testing.T) {
+	r := setupRefresh(t)
+	r.exec("INSERT INTO account_refreshes (account_id, holder, lease_expires_at) VALUES ($1, $2, now() + interval '1 hour')", r.id, unknownID)
+	ctx, cancel := context.WithCancel(r.ctx())
+	done := make(chan error, 1)
+	go func() { done <- r.accs.RefreshOAuthToken(ctx, r.id).Err() }()
+	r.waits()
+	cancel()
+	require.ErrorIs(t, <-done, result.Cancelled)
+	r.exec("UPDATE account_refreshes SET lease_expires_at = now()")
+	r.renewed()
+}
+
+// The cached copy goes before the caller hears that there is a new token: nobody
+// else tells this process.
+func TestRefreshEvicts(t *testing.T) {
+	r := setupRefresh(t)
+	r.exec("ALTER TABLE accounts DISABLE TRIGGER USER")
+	for n := 0; ; n++ { // until it is cached
+		before := r.credentials(r.id).ExpiresAt
+		r.expires(r.id, fmt.Sprint(-n-2, " hours"))
+		if r.credentials(r.id).ExpiresAt.Equal(before) {
+			break
+		}
+	}
+	require.Equal(t, r.mustCall().AccessToken, r.credentials(r.id).AccessToken)
 }
 
 // during runs f while the provider has a call before it, which it answers then.
@@ -156,6 +186,7 @@ func TestAuthorisedAnewMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, access, got.AccessToken)
 	require.Equal(t, refresh, r.credentials(r.id).RefreshToken)
+	r.free()
 	r.mustCall() // and these are refreshed like any
 
 	// The old ones are refused: that says nothing of the new ones.
@@ -166,12 +197,14 @@ func TestAuthorisedAnewMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, access, got.AccessToken)
 	require.Equal(t, accounts.Active, r.get(r.id).Status)
+	r.free()
 
 	r.expire()
 	_, refresh = r.p.Authorise()
 	anew = accounts.CredentialsPatch{OAuthData: result.Set(accounts.OAuthData{RefreshToken: refresh})}
 	_, err = r.during(testprovider.Rotates, func() { r.patch(anew) })
 	require.ErrorIs(t, err, result.TransactionConflict)
+	r.free()
 	r.p.Answer(testprovider.Rotates)
 	r.mustCall()
 }
