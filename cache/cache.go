@@ -141,6 +141,7 @@ func (c *Cache) Close() {
 	if client := c.client.Swap(nil); client != nil {
 		(*client).Close()
 	}
+	c.fresh.clear() // the loss of the connection is not told to a client that closes
 }
 
 func (c *Cache) connect(opt rueidis.ClientOption) error {

@@ -57,6 +57,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	refresher, err := cfg.refresher()
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{}
 	if err := c.open(ctx, cfg); err != nil {
 		c.release()
@@ -71,6 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	})
 	c.Accounts = accounts.New(accounts.Config{
 		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
 	c.Sessions = sessions.New(sessions.Config{
 		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
@@ -174,7 +179,7 @@ func (c *Client) Close(ctx context.Context) error {
 		written, released := make(chan error, 1), make(chan struct{})
 		go func() {
 			c.outbox.Close()
-			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
+			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.release()
 			close(released)
 		}()

@@ -12,6 +12,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -122,6 +124,14 @@ type Config struct {
 	// KeysetFile is a file that holds the keyset instead, and that nobody but its
 	// owner may read. Env RELAYSTORE_KEYSET_FILE.
 	KeysetFile string
+	// OAuth says where accounts' tokens are refreshed, by platform; none are without
+	// it. Env RELAYSTORE_OAUTH, a JSON object.
+	OAuth oauth.Endpoints
+	// TokenRefresher refreshes them in another way, in place of OAuth.
+	TokenRefresher accounts.TokenRefresher
+	// RefreshAhead is how long before its expiry the token of an account that is not in
+	// error is refreshed without a call; 0 is never. Env RELAYSTORE_REFRESH_AHEAD.
+	RefreshAhead time.Duration
 
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
@@ -181,6 +191,11 @@ func (c Config) checkSources() error {
 	bad(c.RedisURL == "" && c.CachedSessions != 0, "RELAYSTORE_CACHED_SESSIONS", "means nothing without REDIS_URL")
 	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
 	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
+	bad(len(c.OAuth) > 0 && c.TokenRefresher != nil, "RELAYSTORE_OAUTH", "contradicts TokenRefresher: give one of them")
+	bad(c.RefreshAhead != 0 && len(c.OAuth) == 0 && c.TokenRefresher == nil, "RELAYSTORE_REFRESH_AHEAD", "means nothing without RELAYSTORE_OAUTH")
+	if _, err := oauth.New(c.OAuth); err != nil && len(c.OAuth) > 0 {
+		bad(true, "RELAYSTORE_OAUTH", result.From(err).Message)
+	}
 	if c.Keyset != nil {
 		_, err := seal.New(c.Keyset)
 		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
@@ -227,6 +242,7 @@ func (c Config) checkBounds() error {
 		{"RELAYSTORE_MAX_STALENESS", c.MaxStaleness, minStaleness, maxTimeout},
 		{"RELAYSTORE_STALE_IF_ERROR", c.StaleIfError, time.Second, maxStale},
 		{"RELAYSTORE_REQUEST_ID_WINDOW", c.RequestIDWindow, shortestWindow, maxWindow},
+		{"RELAYSTORE_REFRESH_AHEAD", c.RefreshAhead, time.Second, maxStale},
 	} {
 		if d.value != 0 && (d.value < d.low || d.value > d.high) {
 			errs = append(errs, result.Invalid(d.name, "must lie between %s and %s", d.low, d.high))
@@ -263,6 +279,14 @@ func (c Config) sealer() (*seal.Sealer, error) {
 		return nil, nil
 	}
 	return seal.New(h)
+}
+
+// refresher gives what refreshes tokens; nil without a way.
+func (c Config) refresher() (accounts.TokenRefresher, error) {
+	if len(c.OAuth) == 0 {
+		return c.TokenRefresher, nil
+	}
+	return oauth.New(c.OAuth)
 }
 
 // withDefaults fills in what is zero.

@@ -15,6 +15,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -57,6 +58,14 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			repo.Config{DatabaseURL: "postgres://x/db", Keyset: &keyset.Handle{}, KeysetFile: "keyset.json"},
 			[]string{"RELAYSTORE_KEYSET"},
 		},
+		"refreshers": {
+			repo.Config{
+				DatabaseURL: "postgres://x/db", TokenRefresher: goldenProvider{}, RefreshAhead: -1,
+				OAuth: oauth.Endpoints{"claude": {TokenURL: "http://x", ClientID: "c"}},
+			},
+			[]string{"RELAYSTORE_OAUTH: contradicts TokenRefresher", "RELAYSTORE_OAUTH: claude.tokenUrl", "RELAYSTORE_REFRESH_AHEAD"},
+		},
+		"no refresher": {repo.Config{DatabaseURL: "postgres://x/db", RefreshAhead: time.Minute}, []string{"RELAYSTORE_REFRESH_AHEAD"}},
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
@@ -86,6 +95,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
 		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
+		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
 	} {
 		t.Setenv(name, value)
 	}
@@ -96,6 +106,7 @@ func TestConfigFromEnv(t *testing.T) {
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
 		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
+		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
 	}, got)
 	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())
@@ -103,10 +114,12 @@ func TestConfigFromEnv(t *testing.T) {
 	t.Setenv("RELAYSTORE_MAX_CONNS", "many")
 	t.Setenv("RELAYSTORE_REQUIRE_REDIS", "maybe")
 	t.Setenv("RELAYSTORE_OP_TIMEOUT", "5")
+	t.Setenv("RELAYSTORE_OAUTH", "hunter2")
 	_, err = repo.ConfigFromEnv()
-	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT"} {
+	for _, name := range []string{"RELAYSTORE_MAX_CONNS", "RELAYSTORE_REQUIRE_REDIS", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_OAUTH"} {
 		require.ErrorContains(t, err, name)
 	}
+	require.NotContains(t, err.Error(), "hunter2")
 }
 
 // A keyset comes from a file, from the environment, or as a handle.

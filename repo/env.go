@@ -9,6 +9,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -43,6 +44,13 @@ func ConfigFromEnv() (Config, error) {
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
 		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
 		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
+		RefreshAhead:        duration("RELAYSTORE_REFRESH_AHEAD"),
+	}
+	if text := os.Getenv("RELAYSTORE_OAUTH"); text != "" {
+		var err error
+		if c.OAuth, err = oauth.Parse(text); err != nil {
+			errs = append(errs, result.Invalid("RELAYSTORE_OAUTH", "%s", err))
+		}
 	}
 	return c, errors.Join(errs...)
 }

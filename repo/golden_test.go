@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,10 +77,26 @@ func openGolden(t *testing.T) *repo.Client {
 	require.NoError(t, err)
 	c, err := repo.Open(t.Context(), repo.Config{
 		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4, Keyset: keys,
+		TokenRefresher: goldenProvider{},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
 	return c
+}
+
+// goldenProvider answers by the refresh token that it is given.
+type goldenProvider struct{}
+
+func (goldenProvider) Refresh(_ context.Context, req accounts.RefreshRequest) (accounts.Tokens, error) {
+	switch req.RefreshToken {
+	case "limited":
+		return accounts.Tokens{}, &accounts.RefreshError{Kind: accounts.RefreshRateLimited, Status: 429, RetryAfter: 30 * time.Second}
+	case "revoked":
+		return accounts.Tokens{}, &accounts.RefreshError{Kind: accounts.RefreshInvalidGrant, Status: 400}
+	case "unanswered":
+		return accounts.Tokens{}, context.DeadlineExceeded
+	}
+	return accounts.Tokens{AccessToken: "access-2", RefreshToken: "refresh-2", ExpiresAt: time.Date(2099, 1, 2, 3, 4, 5, 678e6, time.UTC)}, nil
 }
 
 // make calls the method with its decoded arguments and marshals the envelope.
@@ -106,6 +123,8 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Accounts.CreateClaudeAccount(ctx, arg[accounts.AccountData](t, g, 0))
 	case "getClaudeAccount":
 		answer = c.Accounts.GetClaudeAccount(ctx, arg[string](t, g, 0))
+	case "refreshOAuthToken":
+		answer = c.Accounts.RefreshOAuthToken(ctx, arg[string](t, g, 0))
 	case "updateAccountStatus":
 		answer = c.Accounts.UpdateAccountStatus(ctx, arg[string](t, g, 0), arg[string](t, g, 1), arg[accounts.StatusMetadata](t, g, 2))
 	case "getAvailableAccounts":

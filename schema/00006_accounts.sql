@@ -48,17 +48,25 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_deleted CHECK (deleted_at IS NULL OR num_nonnulls(access_token, refresh_token, api_key, other_secrets, proxy_password) = 0)
 ) WITH (fillfactor = 70); -- touches change no indexed column: they stay in their page
 
--- One refresh of an account's token at a time over all processes. The holder's
--- lease expires on the database's clock. intent_at is set before the provider is
--- called with the refresh token of intent_version, finished_at when its answer is
--- stored: an intent that is not finished may have used the token up.
+-- One refresh of an account's token at a time over all processes, by the database's
+-- clock. intent_at is set before the provider is called with the refresh token of
+-- intent_version, and removed when that is known to be stored or refused: an intent
+-- that stays may have used the token up.
 CREATE TABLE account_refreshes (
     account_id       uuid PRIMARY KEY,
     holder           uuid NOT NULL,
     lease_expires_at timestamptz NOT NULL,
     intent_at        timestamptz,
     intent_version   bigint,
-    finished_at      timestamptz
+    -- How the last one ended, for the credentials of finished_version: it answers
+    -- further calls until answers_until. NULL while an intent is not finished.
+    finished_at      timestamptz,
+    finished_version bigint,
+    answers_until    timestamptz,
+    failure          text NOT NULL DEFAULT '' CHECK (failure IN ('', 'invalid_grant', 'refused', 'rate_limited', 'unavailable', 'malformed')),
+    failure_reason   text NOT NULL DEFAULT '' CHECK (char_length(failure_reason) <= 64),
+    failure_status   integer NOT NULL DEFAULT 0,
+    failure_retry_at timestamptz
 ) WITH (fillfactor = 70);
 
 -- Only changes of what GetCredentials caches are told: a limit, a use or a name is

@@ -16,6 +16,13 @@
 // over. [Repo.GetAvailableAccounts] lists such accounts in the order in which a
 // scheduler takes them.
 //
+// # Refreshes
+//
+// [Repo.RefreshOAuthToken] calls the provider once for all callers of all processes:
+// an access token that expires under load must not cost the account, since many
+// providers end an authorisation whose refresh token is used twice. The lease of an
+// account, the intent to use its token, and the outcome are a row in PostgreSQL.
+//
 // # Errors
 //
 // [Repo.SetCredentials] authorises an account anew and ends its error. Deleting is

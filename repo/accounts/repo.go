@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,24 +35,36 @@ type Config struct {
 	Ledger       Ledger
 	// Sealer may be nil: accounts with secrets are refused then.
 	Sealer *seal.Sealer
+	// TokenRefresher may be nil: RefreshOAuthToken is refused then.
+	TokenRefresher TokenRefresher
+	// RefreshAhead is how long before its expiry a token is refreshed without a call;
+	// 0 is never.
+	RefreshAhead time.Duration
+	// Logger takes one line a change of state; nil is slog.Default().
+	Logger *slog.Logger
 }
 
 // Repo is the contract's ClaudeAccountInterface. It is safe for concurrent use.
 type Repo struct {
 	Config
 
-	queries *db.Queries
-	records *cache.Records[record]
-	now     func() time.Time
+	queries   *db.Queries
+	records   *cache.Records[record]
+	refreshes *refreshes
+	now       func() time.Time
 }
 
-// New makes a Repo.
+// New makes a Repo, whose background work Close ends.
 func New(cfg Config) *Repo {
-	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), queries: db.New(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "account", Load: r.load, Encode: encode, Decode: decode, Size: cachedAccounts, Timeout: cfg.Primary.OpTimeout,
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
+	r.startAhead()
 	return r
 }
 

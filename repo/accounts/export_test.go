@@ -1,0 +1,28 @@
+package accounts
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Hurry shortens what a refresh waits for; a zero keeps the step as it is.
+func (r *Repo) Hurry(call, grace, store time.Duration) {
+	for step, d := range map[*time.Duration]time.Duration{&r.refreshes.call: call, &r.refreshes.grace: grace, &r.refreshes.store: store} {
+		if d != 0 {
+			*step = d
+		}
+	}
+}
+
+// RefreshDue is a round of the refresh ahead of expiry.
+func (r *Repo) RefreshDue(ctx context.Context) { r.refreshDue(ctx) }
+
+// Unstored counts the accounts whose new tokens the process keeps.
+func (r *Repo) Unstored() int { return len(r.refreshes.unstored()) }
+
+// RefreshAccountAhead is what a round does with an account.
+func (r *Repo) RefreshAccountAhead(ctx context.Context, id string) (Refreshed, error) {
+	return r.refresh(ctx, uuid.MustParse(id), r.RefreshAhead)
+}
