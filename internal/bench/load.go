@@ -34,8 +34,34 @@ func newLoad(lib *session, conn *pgx.Conn, t *traffic, callers int, span time.Du
 	return l
 }
 
-// run records for the span and gives the records a second.
+// compactTimeout bounds the wait for the compactor.
+const compactTimeout = 10 * time.Minute
+
+// compacted waits until nothing is pending.
+func compacted(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, compactTimeout)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var pending bool
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM usage_pending)").Scan(&pending); err != nil || !pending {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// run records for the span and gives the records a second. What the baselines have
+// left pending is no load of the library's: it is waited for.
 func (l *load) run(ctx context.Context) (float64, error) {
+	if err := compacted(ctx, l.conn); err != nil {
+		return 0, err
+	}
 	l.took, l.reads, l.lag = nil, nil, 0
 	group, ctx := errgroup.WithContext(ctx)
 	recording, stop := context.WithCancel(ctx)

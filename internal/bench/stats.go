@@ -21,8 +21,6 @@ const (
 	loadCallers = 4
 	loadBatch   = 2_000
 	statsConns  = 8
-	// settleTimeout bounds the wait for the compactor after the load.
-	settleTimeout = 10 * time.Minute
 )
 
 // halfHour is a zone whose days begin half an hour off UTC's hours.
@@ -151,7 +149,7 @@ func (s *statsBench) load(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	rate := float64(s.options.Records) / time.Since(begin).Seconds()
-	if err := s.settle(ctx); err != nil {
+	if err := compacted(ctx, s.conn); err != nil {
 		return 0, err
 	}
 	_, err := s.conn.Exec(ctx, "VACUUM (ANALYZE)") // as autovacuum would have in a year
@@ -171,25 +169,6 @@ func (s *statsBench) loadBatch(ctx context.Context, stream *stream, from, n int)
 		}
 	}
 	return nil
-}
-
-// settle waits until nothing is pending.
-func (s *statsBench) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var pending bool
-		if err := s.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM usage_pending)").Scan(&pending); err != nil || !pending {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
 }
 
 func (s *statsBench) cases(ctx context.Context) (cases []StatsCase, err error) {

@@ -15,7 +15,7 @@ import (
 
 const (
 	// compactEvery is the pause between compactions while records come in.
-	compactEvery = 250 * time.Millisecond
+	compactEvery = 100 * time.Millisecond
 	// sweepEvery finds what dead processes left pending, and trims requestIds.
 	sweepEvery = 10 * time.Second
 	// compactBatches bounds the batches of one statement, trimRows its rows.
@@ -122,7 +122,10 @@ func foundLess(err error) bool {
 }
 
 func (r *Repo) compactSome(ctx context.Context, batches int32) (row db.UsageCompactRow, err error) {
-	err = r.Primary.Retrying(0).Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Retrying(0).Write(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		if err = r.queries.UsageSettings(ctx, c); err != nil {
+			return err
+		}
 		row, err = r.queries.UsageCompact(ctx, c, db.UsageCompactParams{Lock: compactLock, BatchLimit: batches})
 		return err
 	})

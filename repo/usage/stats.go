@@ -31,7 +31,10 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
-	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		if err = r.queries.UsageSettings(ctx, c); err != nil {
+			return err
+		}
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
@@ -107,8 +110,8 @@ func (q StatsQuery) check() error {
 }
 
 // cells reads the sums by the index that the query's narrowest id has. A clean-up
-// moves the horizon before it deletes: where it stands later now than the query
-// took it for, the records at a torn edge may have been gone.
+// moves the horizon before it deletes: where it stands later in the snapshot than the
+// query took it for, the records at a torn edge may be gone.
 func (r *Repo) cells(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByKeyRow, error) {
 	for p.horizon = *r.horizon.Load(); ; {
 		rows, err := r.sums(ctx, c, p)
