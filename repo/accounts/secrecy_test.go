@@ -19,8 +19,10 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
+	"github.com/seed14a526e0/relaystore/internal/testprovider"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -29,6 +31,7 @@ var secrets = []string{
 	"SECRET-ACCESS-0123456789", "SECRET-REFRESH-0123456789", "SECRET-PROXY-0123456789", "SECRET-APIKEY-0123456789", "SECRET-ID-0123456789",
 	"SECRET-EMAIL-0123456789", "SECRET-PASSWORD-0123456789", "SECRET-AWSID-0123456789", "SECRET-AWSKEY-0123456789", "SECRET-AWSSESSION-0123456789",
 	"SECRET-BEARER-0123456789", "SECRET-DROID-0123456789", "SECRET-SECOND-0123456789", "SECRET-THIRD-0123456789",
+	"SECRET-NEWACCESS-0123456789", "SECRET-NEWREFRESH-0123456789", "SECRET-CLIENT-0123456789",
 }
 
 func secretData(platform string) accounts.AccountData {
@@ -111,7 +114,7 @@ func (l *written) traced(t *testing.T) func(*repo.Config) {
 
 // everything calls every method, also where it fails, and gives all that the
 // answers show.
-func (b *bundle) everything() string {
+func (b *bundle) everything(p *testprovider.Provider) string {
 	b.Helper()
 	var shown strings.Builder
 	show := func(v any) {
@@ -159,7 +162,79 @@ func (b *bundle) everything() string {
 	cancelled, cancel := context.WithCancel(b.ctx())
 	cancel()
 	public(b.accs.CreateAccount(cancelled, secretData(accounts.Claude)))
+	b.refreshes(p, show, public)
 	return shown.String()
+}
+
+// echoes are failures of a provider that sends back what it was given, and what it
+// was to give.
+func echoes() map[string]testprovider.Answer {
+	given := strings.Join([]string{secrets[0], secrets[1], secrets[14], secrets[15], secrets[16]}, " ")
+	member := func(name string) string { return marshalText(map[string]string{name: given}) }
+	return map[string]testprovider.Answer{
+		"500": testprovider.Says(500, given), "502 in JSON": testprovider.Says(502, member("error")), "429": testprovider.Says(429, given, "Retry-After", given),
+		"garbage": testprovider.Says(200, given), "half": testprovider.Says(200, `{"access_token":"`+secrets[14]+`","refresh_token":`),
+		"no token": testprovider.Says(200, member("refresh_token")), "wrong type": testprovider.Says(200, `{"access_token":["`+given+`"]}`),
+		"control character": testprovider.Says(200, `{"access_token":"`+secrets[14]+`\n","refresh_token":"`+secrets[15]+`"}`),
+		"bad lifetime":      testprovider.Says(200, `{"access_token":"`+secrets[14]+`","expires_in":"`+given+`"}`),
+		"unknown error":     testprovider.Says(400, member("error")), "401": testprovider.Says(401, `{"error":"invalid_client","error_description":"`+given+`"}`),
+		"redirect":       testprovider.Says(307, given, "Location", "http://127.0.0.1:1/"+secrets[1]+"?token="+secrets[15]),
+		"bad redirect":   testprovider.Says(302, given, "Location", "://"+secrets[1]),
+		"strange header": testprovider.Says(500, "", "X-Token", secrets[15], "WWW-Authenticate", secrets[1]),
+		"cut":            testprovider.RotatesAndCuts,
+	}
+}
+
+// refreshes lets tokens be refreshed: with each failure, through a proxy that is
+// not there, with a cancelled context, and at last well. What a success marshals to
+// has the access token, and only prints and logs of it are shown.
+func (b *bundle) refreshes(p *testprovider.Provider, show, public func(any)) {
+	b.Helper()
+	authorised := func(change func(*accounts.AccountData)) string {
+		data := secretData(accounts.Claude)
+		data.OAuthData.ExpiresAt = time.Now().Add(-time.Minute)
+		change(&data)
+		return b.create(data)
+	}
+	fails := func(ctx context.Context, id, what string) {
+		a := b.accs.RefreshOAuthToken(ctx, id)
+		require.Error(b, a.Err(), what)
+		public(a)
+		public(b.accs.RefreshOAuthToken(ctx, id)) // the outcome, told again
+		public(b.accs.GetAccount(b.ctx(), id))
+	}
+	fails(b.ctx(), authorised(func(d *accounts.AccountData) { d.ProxyConfig.Host, d.ProxyConfig.Port = "127.0.0.1", 1 }), "proxy")
+	direct := func(d *accounts.AccountData) { d.ProxyConfig = nil }
+	for what, answer := range echoes() {
+		p.Answer(answer)
+		fails(b.ctx(), authorised(direct), what)
+	}
+	cancelled, cancel := context.WithCancel(b.ctx())
+	cancel()
+	fails(cancelled, authorised(direct), "cancelled")
+
+	id := authorised(direct)
+	p.Answer(testprovider.Says(400, `{"error":"invalid_grant","error_description":"`+secrets[1]+`"}`))
+	fails(b.ctx(), id, "invalid_grant")
+	require.Equal(b, accounts.InError, b.get(id).Status)
+
+	id = authorised(direct)
+	p.Answer(testprovider.Says(200, `{"access_token":"`+secrets[14]+`","refresh_token":"`+secrets[15]+`","expires_in":3600}`))
+	for range 2 {
+		a := b.accs.RefreshOAuthToken(b.ctx(), id)
+		require.NoError(b, a.Err())
+		show(a)
+	}
+	c := b.credentials(id)
+	require.Equal(b, secrets[14:16], []string{c.AccessToken, c.RefreshToken})
+	show(c)
+	public(b.accs.GetAccount(b.ctx(), id))
+	show(b.cfg.OAuth)
+}
+
+func marshalText(v any) string {
+	doc, _ := json.Marshal(v)
+	return string(doc)
 }
 
 // dump gives every row of every table, and every key of Redis with its value.
@@ -188,8 +263,11 @@ func (b *bundle) dump() (postgres, redis string) {
 
 func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {
 	l := &written{}
-	b := setup(t, l.traced(t))
-	shown := b.everything()
+	p := testprovider.Start(t)
+	b := setup(t, l.traced(t), func(c *repo.Config) {
+		c.OAuth = oauth.Endpoints{accounts.Claude: {TokenURL: p.URL, ClientID: testprovider.ClientID, ClientSecret: secrets[16]}}
+	})
+	shown := b.everything(p)
 	requireNoSecret(t, "answers and errors", shown)
 	require.Contains(t, shown, "[redacted]")
 	require.Contains(t, shown, "proxy.example")
