@@ -52,11 +52,11 @@ func TestReadmeMain(t *testing.T) {
 // make test is what runs this test.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
-	said := ""
+	var said strings.Builder
 	for _, block := range blocks(t, "sh") {
-		said += run(t, nil, "sh", "-ec", strings.ReplaceAll(block, "make test\n", ""))
+		said.WriteString(run(t, nil, "sh", "-ec", strings.ReplaceAll(block, "make test\n", "")))
 	}
 	for _, want := range []string{"nothing is left behind", "1 of 1 keys.", "1 of 1 accounts.", "Sealed the secrets of 1 accounts", "No sessions."} {
-		require.Contains(t, said, want)
+		require.Contains(t, said.String(), want)
 	}
 }
