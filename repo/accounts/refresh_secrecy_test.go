@@ -27,6 +27,7 @@ func echoes() map[string]testprovider.Answer {
 		"control character": testprovider.Says(200, `{"access_token":"`+secrets[14]+`\n","refresh_token":"`+secrets[15]+`"}`),
 		"bad lifetime":      testprovider.Says(200, `{"access_token":"`+secrets[14]+`","expires_in":"`+given+`"}`),
 		"unknown error":     testprovider.Says(400, member("error")), "401": testprovider.Says(401, `{"error":"invalid_client","error_description":"`+given+`"}`),
+		"a word":         testprovider.Says(400, `{"error":"`+secrets[17]+`"}`),
 		"redirect":       testprovider.Says(307, given, "Location", "http://127.0.0.1:1/"+secrets[1]+"?token="+secrets[15]),
 		"bad redirect":   testprovider.Says(302, given, "Location", "://"+secrets[1]),
 		"strange header": testprovider.Says(500, "", "X-Token", secrets[15], "WWW-Authenticate", secrets[1]),
