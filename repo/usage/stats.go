@@ -31,10 +31,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
-	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if err = r.queries.UsageSettings(ctx, c); err != nil {
-			return err
-		}
+	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
@@ -53,6 +50,16 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 		s.Stats[i].Approximate = true
 	}
 	return s, nil
+}
+
+// snapshot is for figures of several statements that must agree.
+func (r *Repo) snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	return r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) error {
+		if err := r.queries.UsageSettings(ctx, c); err != nil {
+			return err
+		}
+		return f(ctx, c)
+	})
 }
 
 // plan is a checked query in the database's terms.
@@ -168,26 +175,6 @@ func converted[R db.UsageStatsByAccountRow | db.UsageStatsByBucketRow | db.Usage
 	return out
 }
 
-// names looks up the names of the keys in the answer.
-func (r *Repo) names(ctx context.Context, c db.DBTX, by GroupBy, cells []db.UsageStatsByKeyRow) (map[uuid.UUID]string, error) {
-	if by != ByAPIKey {
-		return nil, nil
-	}
-	names := make(map[uuid.UUID]string)
-	for _, cell := range cells {
-		names[cell.GroupID] = ""
-	}
-	ids := make([]uuid.UUID, 0, len(names))
-	for id := range names {
-		ids = append(ids, id)
-	}
-	rows, err := r.queries.APIKeyNames(ctx, c, ids)
-	for _, row := range rows {
-		names[row.ID] = row.Name
-	}
-	return names, err
-}
-
 // assemble puts the cells into their buckets.
 func assemble(c calendar, by GroupBy, cells []db.UsageStatsByKeyRow, names map[uuid.UUID]string) Stats {
 	s := Stats{Stats: make([]Bucket, len(c.labels))}
@@ -203,6 +190,7 @@ func assemble(c calendar, by GroupBy, cells []db.UsageStatsByKeyRow, names map[u
 		merge(b.Models, row.Model, f)
 		switch by {
 		case ByAccount:
+			f.Name = names[row.GroupID]
 			merge(b.Accounts, text(row.GroupID), f)
 		case ByAPIKey:
 			f.Name = names[row.GroupID]
