@@ -74,6 +74,7 @@ func (q CostQuery) plan() (plan, error) {
 	if err != nil && result.From(err).Field() == "granularity" { // which this query has none of
 		err = result.Invalid("endDate", "the range has more than %d days", maxBuckets)
 	}
+	p.tokens = false
 	return p, err
 }
 

@@ -69,12 +69,13 @@ type plan struct {
 	calendar
 
 	key, account uuid.UUID
+	tokens       bool      // false where they are not needed over all keys
 	horizon      time.Time // as it was when the cells were read
 }
 
 func (q StatsQuery) plan() (p plan, err error) {
 	q.StartDate, q.EndDate = q.StartDate.UTC().Truncate(time.Microsecond), q.EndDate.UTC().Truncate(time.Microsecond)
-	p = plan{StatsQuery: q}
+	p = plan{StatsQuery: q, tokens: true}
 	if q.APIKeyID != "" {
 		if p.key, err = result.ParseID("apiKeyId", q.APIKeyID); err != nil {
 			return plan{}, err
@@ -156,6 +157,7 @@ func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByK
 		rows, err := r.queries.UsageStatsByBucket(ctx, c, db.UsageStatsByBucketParams{
 			Bounds: params.Bounds, GroupBy: params.GroupBy, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
 			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
+			Tokens: p.tokens,
 		})
 		return converted(rows), err
 	}
@@ -163,6 +165,7 @@ func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByK
 	rows, err := r.queries.UsageStatsGlobal(ctx, c, db.UsageStatsGlobalParams{
 		Bounds: params.Bounds, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
 		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
+		Tokens: p.tokens,
 	})
 	return converted(rows), err
 }
