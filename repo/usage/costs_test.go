@@ -68,16 +68,16 @@ func TestTopModels(t *testing.T) {
 	}
 	a, err := b.GetCostAnalysis(t.Context(), costsOf("2025-09-16", ByModel)).Get()
 	require.NoError(t, err)
-	var top, all string
+	var top, all []string
 	for _, m := range a.TopModels {
 		require.EqualValues(t, m.Model[0]-'a', m.Requests)
-		top += m.Model
+		top = append(top, m.Model)
 	}
 	for _, s := range a.CostBreakdown {
-		all += s.Category
+		all = append(all, s.Category)
 	}
-	require.Equal(t, "kihefgdcba", top)
-	require.Equal(t, "kihefgdcbalj", all, "every model, the tenth dearest of twelve included")
+	require.Equal(t, "kihefgdcba", strings.Join(top, ""))
+	require.Equal(t, "kihefgdcbalj", strings.Join(all, ""), "every model, the tenth dearest of twelve included")
 }
 
 // costsOf asks for one UTC day.
