@@ -67,3 +67,16 @@ func TestPercentagesSumUp(t *testing.T) {
 		require.True(rt, total.IsZero() && sum.IsZero() || sum.Equal(decimal.NewFromInt(100)), sum)
 	})
 }
+
+func TestChange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ before, cost, want string }{
+		{"0", "0", "0"}, {"0", "5", "0"}, {"5", "0", "-1"}, {"2", "3", "0.5"}, {"3", "2", "-0.333333333333"},
+		{"2", "2.000000000001", "0"}, // a half of the last decimal goes to the even neighbour
+		{"2", "2.000000000003", "0.000000000002"},
+		{"2", "1.999999999997", "-0.000000000002"},
+		{"0.000000000001", "999999999999", "999999999998999999999999"},
+	} {
+		require.Equal(t, c.want, changeFrom(result.MustMoney(c.before), result.MustMoney(c.cost)).String())
+	}
+}
