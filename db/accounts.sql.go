@@ -529,6 +529,39 @@ func (q *Queries) AccountList(ctx context.Context, db DBTX, arg AccountListParam
 	return items, nil
 }
 
+const accountNames = `-- name: AccountNames :many
+SELECT id, name FROM accounts WHERE id = ANY ($1::uuid[])
+`
+
+type AccountNamesRow struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Names for reports, deleted accounts included, by primary key. One row an id that
+// exists.
+//
+//	SELECT id, name FROM accounts WHERE id = ANY ($1::uuid[])
+func (q *Queries) AccountNames(ctx context.Context, db DBTX, ids []uuid.UUID) ([]AccountNamesRow, error) {
+	rows, err := db.Query(ctx, accountNames, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountNamesRow{}
+	for rows.Next() {
+		var i AccountNamesRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const accountReseal = `-- name: AccountReseal :execrows
 UPDATE accounts SET
     access_token = $1, refresh_token = $2, api_key = $3,

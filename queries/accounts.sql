@@ -151,3 +151,8 @@ UPDATE accounts SET
     access_token = @access_token, refresh_token = @refresh_token, api_key = @api_key,
     other_secrets = @other_secrets, proxy_password = @proxy_password
 WHERE id = @id AND credentials_version = @version AND deleted_at IS NULL;
+
+-- name: AccountNames :many
+-- Names for reports, deleted accounts included, by primary key. One row an id that
+-- exists.
+SELECT id, name FROM accounts WHERE id = ANY (@ids::uuid[]);

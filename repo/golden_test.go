@@ -133,6 +133,8 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.RecordUsage(ctx, arg[usage.Record](t, g, 0))
 	case "getUsageStats":
 		answer = c.Usage.GetUsageStats(ctx, arg[usage.StatsQuery](t, g, 0))
+	case "getCostAnalysis":
+		answer = c.Usage.GetCostAnalysis(ctx, arg[usage.CostQuery](t, g, 0))
 	case "cleanupOldStats":
 		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
 	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":

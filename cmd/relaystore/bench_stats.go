@@ -12,11 +12,13 @@ import (
 
 const benchStatsHelp = `Loads a year of records through RecordUsageBatch, evenly over 365 days (1,000 keys
 drawn by Zipf's law, each with one or two accounts and one to three of eight
-models), and measures GetUsageStats in UTC and in a zone half an hour off:
+models), and measures GetUsageStats and GetCostAnalysis in UTC and in a zone half
+an hour off:
 
-  key-30d-day   one key, 30 days by day
-  key-1y-month  one key, a year by month
-  all-1y-month  all keys, a year by month
+  key-30d-day     one key, 30 days by day
+  key-1y-month    one key, a year by month
+  all-1y-month    all keys, a year by month
+  cost-90d-model  all keys, what 90 days cost by model
 
 The keys are drawn like the records'. scanMs is the same answer summed from the
 records, rowsRead what the answer reads, both for the most used key.

@@ -102,6 +102,23 @@ func TestBenchRevoke(t *testing.T) {
 	}
 }
 
+func TestBenchStats(t *testing.T) {
+	t.Parallel()
+	rep := benched(t, "stats", "--records", "2000", "--json")
+	require.ElementsMatch(t, []string{"records", "loadPerSecond", "cases"}, keysOf(rep))
+	var asked []string
+	for _, c := range rep["cases"].([]any) {
+		figures := c.(map[string]any)
+		require.ElementsMatch(t, []string{"name", "zone", "p50Ms", "p99Ms", "scanMs", "rowsRead"}, keysOf(figures))
+		require.Positive(t, figures["rowsRead"])
+		asked = append(asked, fmt.Sprint(figures["name"], " ", figures["zone"]))
+	}
+	require.Equal(t, []string{
+		"key-30d-day UTC", "key-30d-day Asia/Kolkata", "key-1y-month UTC", "key-1y-month Asia/Kolkata",
+		"all-1y-month UTC", "all-1y-month Asia/Kolkata", "cost-90d-model UTC", "cost-90d-model Asia/Kolkata",
+	}, asked)
+}
+
 // Ctrl-C reaches the children, too; nothing is left behind.
 func TestBenchInterrupted(t *testing.T) {
 	t.Parallel()

@@ -65,15 +65,17 @@ type question struct {
 	oneKey      bool
 	granularity usage.Granularity
 	times       int
+	costs       bool // GetCostAnalysis by model
 }
 
 var questions = []question{
-	{"key-30d-day", 30, true, usage.Day, 300},
-	{"key-1y-month", loadDays, true, usage.Month, 200},
-	{"all-1y-month", loadDays, false, usage.Month, 100},
+	{"key-30d-day", 30, true, usage.Day, 300, false},
+	{"key-1y-month", loadDays, true, usage.Month, 200, false},
+	{"all-1y-month", loadDays, false, usage.Month, 100, false},
+	{"cost-90d-model", 90, false, usage.Day, 100, true},
 }
 
-// Stats measures GetUsageStats over a year of records.
+// Stats measures GetUsageStats and GetCostAnalysis over a year of records.
 func Stats(ctx context.Context, p Place, o StatsOptions) (rep StatsReport, err error) {
 	if o.Records < 1 || o.Records > MaxRecords {
 		return rep, result.Invalid("records", "must lie between 1 and %d", MaxRecords)
@@ -200,6 +202,16 @@ func (q question) query(now time.Time, zone, key string) (usage.StatsQuery, erro
 	return query, nil
 }
 
+// ask puts the question to the library.
+func (q question) ask(ctx context.Context, lib *session, query usage.StatsQuery) error {
+	if !q.costs {
+		return lib.Usage.GetUsageStats(ctx, query).Err()
+	}
+	return lib.Usage.GetCostAnalysis(ctx, usage.CostQuery{
+		APIKeyID: query.APIKeyID, StartDate: query.StartDate, EndDate: query.EndDate, GroupBy: usage.ByModel, TimeZone: query.TimeZone,
+	}).Err()
+}
+
 func (s *statsBench) ask(ctx context.Context, q question, zone string) (StatsCase, error) {
 	c := StatsCase{Name: q.name, Zone: zone}
 	keys := s.traffic.stream(baselineCaller)
@@ -208,7 +220,7 @@ func (s *statsBench) ask(ctx context.Context, q question, zone string) (StatsCas
 		if err != nil {
 			return err
 		}
-		return s.lib.Usage.GetUsageStats(ctx, query).Err()
+		return q.ask(ctx, s.lib, query)
 	})
 	if err != nil {
 		return c, err
@@ -218,7 +230,7 @@ func (s *statsBench) ask(ctx context.Context, q question, zone string) (StatsCas
 	if err != nil {
 		return c, err
 	}
-	if c.RowsRead, err = s.rowsRead(ctx, query); err != nil {
+	if c.RowsRead, err = s.rowsRead(ctx, q, query); err != nil {
 		return c, err
 	}
 	c.ScanMs, err = s.scan(ctx, query)
@@ -243,7 +255,7 @@ FROM pg_stat_user_tables WHERE relname LIKE 'usage\_%'`
 
 // rowsRead counts on the one connection of a session of its own; PostgreSQL tells
 // what a connection has read when it is asked to.
-func (s *statsBench) rowsRead(ctx context.Context, q usage.StatsQuery) (int64, error) {
+func (s *statsBench) rowsRead(ctx context.Context, q question, query usage.StatsQuery) (int64, error) {
 	count := func() (n int64, err error) {
 		if _, err = s.single.pool.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
 			return 0, err
@@ -254,7 +266,7 @@ func (s *statsBench) rowsRead(ctx context.Context, q usage.StatsQuery) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	if err := s.single.Usage.GetUsageStats(ctx, q).Err(); err != nil {
+	if err := q.ask(ctx, s.single, query); err != nil {
 		return 0, err
 	}
 	after, err := count()

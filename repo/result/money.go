@@ -35,24 +35,33 @@ func NewMoney(d decimal.Decimal) Money { return Money{d.RoundBank(MoneyDecimals)
 // most ±64: "1e999999999" would cost its digits in memory. Anything else, NaN and
 // the infinities included, is InvalidQuery.
 func ParseMoney(text string) (Money, error) {
+	d, err := parseNumber("an amount", text)
+	if err != nil {
+		return Money{}, err
+	}
+	m := NewMoney(d)
+	return m, m.Check()
+}
+
+// parseNumber reads a JSON number of bounded size.
+func parseNumber(what, text string) (decimal.Decimal, error) {
 	if len(text) > maxMoneyDigits {
-		return Money{}, New(InvalidQuery, "an amount has at most %d characters", maxMoneyDigits)
+		return decimal.Decimal{}, New(InvalidQuery, "%s has at most %d characters", what, maxMoneyDigits)
 	}
 	parts := moneyNumber.FindStringSubmatch(text)
 	if parts == nil {
-		return Money{}, New(InvalidQuery, "an amount is a finite decimal number")
+		return decimal.Decimal{}, New(InvalidQuery, "%s is a finite decimal number", what)
 	}
 	if parts[1] != "" {
 		if exp, err := strconv.Atoi(parts[1]); err != nil || exp > maxMoneyExponent || exp < -maxMoneyExponent {
-			return Money{}, New(InvalidQuery, "an amount's exponent lies within ±%d", maxMoneyExponent)
+			return decimal.Decimal{}, New(InvalidQuery, "the exponent of %s lies within ±%d", what, maxMoneyExponent)
 		}
 	}
 	d, err := decimal.NewFromString(text)
 	if err != nil {
-		return Money{}, New(InvalidQuery, "an amount is a finite decimal number")
+		return decimal.Decimal{}, New(InvalidQuery, "%s is a finite decimal number", what)
 	}
-	m := NewMoney(d)
-	return m, m.Check()
+	return d, nil
 }
 
 // MustMoney is [ParseMoney] for constants; it panics where that fails.

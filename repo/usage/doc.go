@@ -33,5 +33,5 @@
 //
 // [Repo.GetUsageStats] cuts a range into the hours, days or months of any IANA
 // zone, as its clocks showed them; cells that such a cut divides are summed from
-// the records.
+// the records. [Repo.GetCostAnalysis] breaks down what its days cost.
 package usage

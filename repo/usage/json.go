@@ -37,3 +37,19 @@ func (q *StatsQuery) UnmarshalJSON(data []byte) error {
 	type plain StatsQuery
 	return result.DecodeStrict(data, (*plain)(q))
 }
+
+// MarshalJSON prints times as JavaScript does.
+func (q CostQuery) MarshalJSON() ([]byte, error) {
+	type plain CostQuery
+	return json.Marshal(struct {
+		plain
+		StartDate result.Time `json:"startDate"`
+		EndDate   result.Time `json:"endDate"`
+	}{plain(q), result.Time(q.StartDate), result.Time(q.EndDate)})
+}
+
+// UnmarshalJSON refuses wrong and unknown members by name.
+func (q *CostQuery) UnmarshalJSON(data []byte) error {
+	type plain CostQuery
+	return result.DecodeStrict(data, (*plain)(q))
+}

@@ -90,3 +90,20 @@ func TestQueryInJSON(t *testing.T) {
 		requireRefused(t, q.UnmarshalJSON([]byte(bad)), result.InvalidQuery, field)
 	}
 }
+
+func TestCostQueryInJSON(t *testing.T) {
+	t.Parallel()
+	const query = `{"apiKeyId":"11111111-1111-4111-8111-111111111111","startDate":"2025-09-16T08:00:00.000Z",` +
+		`"endDate":"2025-09-17T08:00:00.500Z","groupBy":"account","timeZone":"Asia/Shanghai"}`
+	var q CostQuery
+	require.NoError(t, json.Unmarshal([]byte(query), &q))
+	printed, err := json.Marshal(q)
+	require.NoError(t, err)
+	require.JSONEq(t, query, string(printed))
+	for bad, field := range map[string]string{
+		`{"startDate":"yesterday"}`: "startDate", `{"groupBy":1}`: "groupBy", `{"granularity":"day"}`: "granularity",
+		`{"timeZone":"a","timeZone":"b"}`: "timeZone", `{"apiKeyId":["1"]}`: "apiKeyId",
+	} {
+		requireRefused(t, q.UnmarshalJSON([]byte(bad)), result.InvalidQuery, field)
+	}
+}

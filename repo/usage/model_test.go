@@ -14,7 +14,7 @@ import (
 // and knows nothing of bounds, cells and rollups.
 type model struct {
 	records []Record
-	names   map[string]string // of the keys
+	names   map[string]string // of the keys and accounts
 }
 
 func (m model) stats(q StatsQuery, loc *time.Location) Stats {
@@ -55,7 +55,9 @@ func (m model) count(b *Bucket, r Record) {
 	b.Figures = plus(b.Figures, r)
 	b.Models[r.Model] = plus(b.Models[r.Model], r)
 	if b.Accounts != nil {
-		b.Accounts[r.AccountID] = plus(b.Accounts[r.AccountID], r)
+		f := plus(b.Accounts[r.AccountID], r)
+		f.Name = m.names[r.AccountID]
+		b.Accounts[r.AccountID] = f
 	}
 	if b.APIKeys != nil {
 		f := plus(b.APIKeys[r.APIKeyID], r)

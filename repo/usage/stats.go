@@ -31,10 +31,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
-	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if err = r.queries.UsageSettings(ctx, c); err != nil {
-			return err
-		}
+	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
@@ -55,6 +52,16 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	return s, nil
 }
 
+// snapshot is for figures of several statements that must agree.
+func (r *Repo) snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	return r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) error {
+		if err := r.queries.UsageSettings(ctx, c); err != nil {
+			return err
+		}
+		return f(ctx, c)
+	})
+}
+
 // plan is a checked query in the database's terms.
 type plan struct {
 	StatsQuery
@@ -62,12 +69,13 @@ type plan struct {
 	calendar
 
 	key, account uuid.UUID
+	tokens       bool      // false where they are not needed over all keys
 	horizon      time.Time // as it was when the cells were read
 }
 
 func (q StatsQuery) plan() (p plan, err error) {
 	q.StartDate, q.EndDate = q.StartDate.UTC().Truncate(time.Microsecond), q.EndDate.UTC().Truncate(time.Microsecond)
-	p = plan{StatsQuery: q}
+	p = plan{StatsQuery: q, tokens: true}
 	if q.APIKeyID != "" {
 		if p.key, err = result.ParseID("apiKeyId", q.APIKeyID); err != nil {
 			return plan{}, err
@@ -149,6 +157,7 @@ func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByK
 		rows, err := r.queries.UsageStatsByBucket(ctx, c, db.UsageStatsByBucketParams{
 			Bounds: params.Bounds, GroupBy: params.GroupBy, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
 			RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
+			Tokens: p.tokens,
 		})
 		return converted(rows), err
 	}
@@ -156,6 +165,7 @@ func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByK
 	rows, err := r.queries.UsageStatsGlobal(ctx, c, db.UsageStatsGlobalParams{
 		Bounds: params.Bounds, Tiers: g.tiers, Lows: g.lows, Highs: g.highs,
 		RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Torn: g.torn, Model: params.Model, RowLimit: params.RowLimit,
+		Tokens: p.tokens,
 	})
 	return converted(rows), err
 }
@@ -166,26 +176,6 @@ func converted[R db.UsageStatsByAccountRow | db.UsageStatsByBucketRow | db.Usage
 		out[i] = db.UsageStatsByKeyRow(row)
 	}
 	return out
-}
-
-// names looks up the names of the keys in the answer.
-func (r *Repo) names(ctx context.Context, c db.DBTX, by GroupBy, cells []db.UsageStatsByKeyRow) (map[uuid.UUID]string, error) {
-	if by != ByAPIKey {
-		return nil, nil
-	}
-	names := make(map[uuid.UUID]string)
-	for _, cell := range cells {
-		names[cell.GroupID] = ""
-	}
-	ids := make([]uuid.UUID, 0, len(names))
-	for id := range names {
-		ids = append(ids, id)
-	}
-	rows, err := r.queries.APIKeyNames(ctx, c, ids)
-	for _, row := range rows {
-		names[row.ID] = row.Name
-	}
-	return names, err
 }
 
 // assemble puts the cells into their buckets.
@@ -203,6 +193,7 @@ func assemble(c calendar, by GroupBy, cells []db.UsageStatsByKeyRow, names map[u
 		merge(b.Models, row.Model, f)
 		switch by {
 		case ByAccount:
+			f.Name = names[row.GroupID]
 			merge(b.Accounts, text(row.GroupID), f)
 		case ByAPIKey:
 			f.Name = names[row.GroupID]

@@ -37,7 +37,7 @@ var nights = []struct {
 func TestStatsEqualTheRecords(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 3)
-	m := model{names: map[string]string{}}
+	m := model{names: b.nameAccounts(t)}
 	for i, k := range b.keys {
 		m.names[k] = fmt.Sprintf("key %d", i)
 	}
@@ -67,9 +67,9 @@ func TestStatsEqualTheRecords(t *testing.T) {
 	})
 }
 
-func indented(t *testing.T, s Stats) string {
+func indented(t *testing.T, answer any) string {
 	t.Helper()
-	out, err := json.MarshalIndent(s, "", " ")
+	out, err := json.MarshalIndent(answer, "", " ")
 	require.NoError(t, err)
 	return string(out)
 }

@@ -60,11 +60,13 @@ const (
 	Month Granularity = "month"
 )
 
-// GroupBy adds a map to each bucket.
+// GroupBy adds a map to each bucket, or says what a cost is broken down by.
 type GroupBy string
 
-// Groupings of a StatsQuery; the models map is always there.
+// Groupings: ByDay is for a CostQuery, ByAPIKey for a StatsQuery, whose models map
+// is always there.
 const (
+	ByDay     GroupBy = "day"
 	ByModel   GroupBy = "model"
 	ByAccount GroupBy = "account"
 	ByAPIKey  GroupBy = "apikey"
@@ -123,7 +125,8 @@ type Figures struct {
 	CacheReadTokens     int64        `json:"cacheReadTokens"`
 	TotalTokens         int64        `json:"totalTokens"`
 	Cost                result.Money `json:"cost"`
-	// Name is the key's, in APIKeys; deleted keys keep theirs.
+	// Name is the key's in APIKeys and the account's in Accounts; deleted ones keep
+	// theirs, and an id that was never one of ours has none.
 	Name string `json:"name,omitempty"`
 }
 
