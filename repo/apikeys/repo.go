@@ -62,7 +62,7 @@ func New(cfg Config) *Repo {
 	r := &Repo{Config: cfg, queries: db.New(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "apikey", Load: r.load, Encode: encode, Decode: decode, Size: cfg.CachedKeys, Timeout: cfg.Primary.OpTimeout,
-		Down: primaryDown, StaleIfError: cfg.StaleIfError,
+		Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
 	r.used = newLastUsed(r.storeLastUsed)
 	ctx, stop := context.WithCancel(context.Background())
@@ -93,22 +93,8 @@ func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hash
 		stale, err = f(ctx, tx)
 		return err
 	})
-	r.records.Evict(ctx, r.databaseClock, cacheKeys(stale)...)
+	r.records.Evict(ctx, r.Primary.Clock, cacheKeys(stale)...)
 	return named(err)
-}
-
-// databaseClock is asked where Redis cannot be told. Where the database does not
-// answer either, it guesses on the safe side: a minute is more than clocks differ.
-func (r *Repo) databaseClock(ctx context.Context) int64 {
-	var now time.Time
-	err := r.Primary.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		now, err = r.queries.DatabaseClock(ctx, c)
-		return err
-	})
-	if err != nil {
-		now = time.Now().Add(time.Minute)
-	}
-	return now.UnixMicro()
 }
 
 func cacheKeys(hashes [][]byte) []cache.Key {

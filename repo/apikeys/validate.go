@@ -11,6 +11,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // maxPlaintext is longer than any client's key.
@@ -61,7 +62,7 @@ func (r *Repo) find(ctx context.Context, hash *cache.Key, now time.Time) (*recor
 	rec, err := r.records.Get(ctx, hash, now)
 	switch {
 	case err != nil:
-		return nil, overload(err)
+		return nil, strategy.Overload(err)
 	case rec == nil:
 		return nil, errUnknown
 	case rec.waits:
@@ -87,21 +88,6 @@ func (r *Repo) answer(v *result.Result[Validation], rec *record, err error, now 
 		r.used.mark(rec.ID, now)
 	}
 	*v = rec.active
-}
-
-func overload(err error) error {
-	if errors.Is(err, cache.ErrOverload) {
-		return result.PoolExhausted
-	}
-	return err
-}
-
-func primaryDown(err error) bool {
-	switch result.From(err).Code {
-	case result.ConnectionFailed, result.ConnectionTimeout, result.QueryTimeout, result.PoolExhausted:
-		return true
-	}
-	return errors.Is(err, cache.ErrOverload)
 }
 
 // load reads a key from the primary; nil means that there is none.
