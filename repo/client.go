@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/batch"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
@@ -22,6 +23,8 @@ type Client struct {
 	APIKeys *apikeys.Repo
 	// Usage keeps usage and cost.
 	Usage *usage.Repo
+	// Transactions joins calls of the others into one, and changes many rows at once.
+	Transactions *Transactions
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -29,6 +32,7 @@ type Client struct {
 	outbox   *strategy.Outbox
 	close    sync.Once
 	closeErr error
+	tx       *strategy.Tx // of a transaction's own client
 }
 
 // Open connects and checks that the database's schema fits this binary. A wrong
@@ -53,9 +57,23 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		ChecksPerSecond:     cfg.ConsistencyChecks,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
+	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
+}
+
+// inside gives the client of a transaction: every repo, on its connection.
+func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *Client {
+	in := &Client{tx: tx, Usage: c.Usage.InTx(p)}
+	in.APIKeys = c.APIKeys.InTx(p, in.Usage)
+	in.Transactions = &Transactions{client: in, primary: p, open: c.Transactions.open, opts: opts}
+	return in
+}
+
+// domains are the tables that BatchOperation changes.
+func (c *Client) domains() []batch.Domain {
+	return []batch.Domain{c.APIKeys.Batch()}
 }
 
 // listen is how to hear notifications: past a pooler, which loses them.
@@ -136,11 +154,18 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 
 // Close writes what is still in memory, ends the background work and closes the
 // connections. Past ctx's deadline it stops waiting for calls that are still
-// running and says so. A second Close gives what the first one gave.
+// running and says so. Open transactions are rolled back. A second Close gives
+// what the first one gave. A transaction's own client is closed by rolling back,
+// where it is still open.
 func (c *Client) Close(ctx context.Context) error {
+	if c.tx != nil {
+		c.tx.End("its client was closed")
+		return nil
+	}
 	c.close.Do(func() {
 		closed := make(chan error, 1)
 		go func() {
+			c.Transactions.open.close()
 			c.outbox.Close()
 			err := errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx))
 			c.release()

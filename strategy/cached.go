@@ -13,10 +13,10 @@ import (
 // Clock is the database's clock in microseconds since 1970, which a writer is
 // asked for where Redis cannot be told (cache.Records.Evict). Where the database
 // does not answer either, it guesses on the safe side: a minute is more than
-// clocks differ.
+// clocks differ. It is asked outside of any transaction.
 func (p *Postgres) Clock(ctx context.Context) int64 {
 	var now time.Time
-	err := p.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err := p.Outside().Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		now, err = db.New().DatabaseClock(ctx, c)
 		return err
 	})

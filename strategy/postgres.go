@@ -23,9 +23,12 @@ type Postgres struct {
 	// OpTimeout bounds a call whose context has no deadline, all its retries
 	// together, and a commit that the caller no longer waits for.
 	OpTimeout time.Duration
+
+	scope *scope // of the transaction that this primary is inside, or nil
 }
 
-// Retrying gives the same primary with at most n retries.
+// Retrying gives the same primary with at most n retries; inside a transaction
+// there are none.
 func (p *Postgres) Retrying(n int) *Postgres {
 	c := *p
 	c.Retry.MaxRetries = n
@@ -36,6 +39,9 @@ func (p *Postgres) Retrying(n int) *Postgres {
 func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.do(ctx, f)
+	}
 	return p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
 	}, always)
@@ -45,6 +51,9 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.do(ctx, f)
+	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error {
@@ -59,6 +68,9 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.write(ctx, f)
+	}
 	var committing bool
 	err := p.Retry.Do(ctx, func() error {
 		committing = false
@@ -82,6 +94,9 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.write(ctx, f)
+	}
 	unknown := false
 	err := p.Retry.Do(ctx, func() error {
 		err := p.with(ctx, func(c *pgxpool.Conn) error {
@@ -100,23 +115,42 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 
 func always(error) bool { return true }
 
+// bounded gives every call a deadline, and one of a transaction its end, too.
 func (p *Postgres) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
 	if _, has := ctx.Deadline(); has {
-		return context.WithCancel(ctx)
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, p.OpTimeout)
 	}
-	return context.WithTimeout(ctx, p.OpTimeout)
+	if p.scope == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(p.scope.tx.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error {
-	if err := ctx.Err(); err != nil {
-		return notAcquiredError{err}
-	}
-	conn, err := p.Pool.Acquire(ctx)
+	conn, err := p.acquire(ctx)
 	if err != nil {
-		return notAcquiredError{p.acquireError(ctx, err)}
+		return err
 	}
 	defer conn.Release()
 	return f(conn)
+}
+
+func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if p.scope != nil { // a way of calling that transactions do not know must not work beside them
+		return nil, result.New(result.InvalidQuery, "this call does not work inside a transaction")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, notAcquiredError{err}
+	}
+	conn, err := p.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, notAcquiredError{p.acquireError(ctx, err)}
+	}
+	return conn, nil
 }
 
 // acquireError tells a full pool from a server that does not answer: both show

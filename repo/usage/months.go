@@ -24,13 +24,12 @@ type months struct {
 // with runs write after making sure of the month's partition. One that was
 // dropped since then is made again, once.
 func (m *months) with(ctx context.Context, c db.DBTX, at time.Time, write func() error) error {
-	month := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+	month := monthOf(at)
 	if err := m.ensure(ctx, c, month); err != nil {
 		return err
 	}
 	err := write()
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != noPartition || pg.ConstraintName != "" {
+	if !withoutPartition(err) {
 		return err
 	}
 	m.ensured.Delete(month)
@@ -38,6 +37,11 @@ func (m *months) with(ctx context.Context, c db.DBTX, at time.Time, write func()
 		return err
 	}
 	return write()
+}
+
+func withoutPartition(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == noPartition && pg.ConstraintName == ""
 }
 
 func (m *months) ensure(ctx context.Context, c db.DBTX, month time.Time) error {

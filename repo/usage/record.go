@@ -41,13 +41,16 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	case !row.Known:
 		return result.StatusOf(result.New(result.RecordNotFound, "%s: no such key", keyField).With("field", keyField))
 	}
-	r.compactor.wake()
+	r.Primary.AfterCommit(ctx, func(context.Context) { r.compactor.wake() })
 	return result.Status{Duplicate: !row.Written && !row.StoredBefore}
 }
 
 // append writes an entry under its own id, so that a repeat after a lost
 // acknowledgement finds it and adds nothing.
 func (r *Repo) append(ctx context.Context, e entry) (row db.UsageBatchInsertRow, err error) {
+	if r.Primary.InTx() {
+		return r.appendInTx(ctx, e)
+	}
 	params, repeat := batch([]entry{e}), false
 	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
 		defer func() { repeat = true }()

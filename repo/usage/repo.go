@@ -46,6 +46,9 @@ func New(cfg Config) *Repo {
 // Close ends the background work. Batches that are still pending stay so: they
 // count in every figure, and the next process compacts them.
 func (r *Repo) Close(context.Context) error {
+	if r.Primary.InTx() {
+		return nil
+	}
 	r.compactor.close()
 	return nil
 }
