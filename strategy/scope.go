@@ -52,8 +52,8 @@ func (p *Postgres) Nested(ctx context.Context, f func(*Postgres) error) error {
 	s := p.scope
 	waiting, cancel := p.bounded(ctx)
 	defer cancel()
-	if err := take(waiting, s.turn); err != nil {
-		return s.tx.explain(err)
+	if err := s.tx.take(waiting, s.turn); err != nil {
+		return err
 	}
 	defer func() { <-s.turn }()
 	if s.over.Load() {
@@ -78,6 +78,7 @@ func (s *scope) run(ctx context.Context, f func() error) (err error) {
 	defer func() { // also where f panics
 		s.over.Store(true)
 		s.turn <- struct{}{} // the calls that run end first
+		defer func() { <-s.turn }()
 		if !kept {
 			undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 			defer cancel()
@@ -130,8 +131,8 @@ func onSavepoint(ctx context.Context, c db.DBTX, f func() error) error {
 
 // do runs f on the transaction's connection when the scope's turn has come.
 func (s *scope) do(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	if err := take(ctx, s.turn); err != nil {
-		return s.tx.explain(err)
+	if err := s.tx.take(ctx, s.turn); err != nil {
+		return err
 	}
 	defer func() { <-s.turn }()
 	if s.over.Load() {
@@ -144,7 +145,7 @@ func (s *scope) do(ctx context.Context, f func(context.Context, db.DBTX) error) 
 // ctx ended while a statement ran), or that fails where no savepoint leads back,
 // ends the transaction.
 func (t *Tx) use(ctx context.Context, leadsBack bool, f func() error) (err error) {
-	if err := take(ctx, t.wire); err != nil {
+	if err := t.take(ctx, t.wire); err != nil {
 		return err
 	}
 	defer func() { <-t.wire }()
@@ -164,6 +165,15 @@ func (t *Tx) use(ctx context.Context, leadsBack bool, f func() error) (err error
 func (t *Tx) explain(err error) error {
 	var end ending
 	if errors.As(context.Cause(t.ctx), &end) && end.err == nil && err != nil {
+		return t.closed()
+	}
+	return err
+}
+
+// take waits for a turn, at most until the transaction ends, which ctx does, too.
+func (t *Tx) take(ctx context.Context, turn chan struct{}) error {
+	err := take(ctx, turn)
+	if err != nil && t.ctx.Err() != nil {
 		return t.closed()
 	}
 	return err

@@ -117,8 +117,8 @@ func (t *Tx) Primary() *Postgres {
 func (t *Tx) Commit(ctx context.Context) error {
 	bounded, cancel := t.Primary().bounded(ctx)
 	defer cancel()
-	if err := take(bounded, t.root.turn); err != nil {
-		return t.explain(err)
+	if err := t.take(bounded, t.root.turn); err != nil {
+		return err
 	}
 	defer func() { <-t.root.turn }()
 	unknown := false
