@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,12 +15,13 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/batch"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed.
+// <time>, <uuid>, <key> and <hash> stand for what cannot be fixed.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
 	Cases []goldenCall `json:"cases"`
@@ -42,13 +44,13 @@ func TestGolden(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			golden := readGolden(t, file)
-			c := openGolden(t)
+			g := goldenClient{Client: openGolden(t)}
 			for _, call := range golden.Setup {
-				require.Contains(t, string(call.make(t, c)), `"success":true`)
+				require.NotContains(t, string(g.make(t, call)), `"code":`)
 			}
 			for _, call := range golden.Cases {
 				require.Equal(t, method, call.Call)
-				requireGolden(t, call.Name, call.Output, call.make(t, c))
+				requireGolden(t, call.Name, call.Output, g.make(t, call))
 			}
 		})
 	}
@@ -74,8 +76,16 @@ func openGolden(t *testing.T) *repo.Client {
 	return c
 }
 
+// goldenClient remembers the transactions that were begun: the argument
+// "<transaction 0>" is the first one's id.
+type goldenClient struct {
+	*repo.Client
+
+	begun []string
+}
+
 // make calls the method with its decoded arguments and marshals the envelope.
-func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
+func (c *goldenClient) make(t *testing.T, g goldenCall) []byte {
 	t.Helper()
 	ctx := t.Context()
 	var answer any
@@ -98,12 +108,38 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.RecordUsage(ctx, arg[usage.Record](t, g, 0))
 	case "getUsageStats":
 		answer = c.Usage.GetUsageStats(ctx, arg[usage.StatsQuery](t, g, 0))
+	case "beginTransaction":
+		answer = c.begin(t, arg[repo.TxOptions](t, g, 0))
+	case "commitTransaction":
+		answer = c.Transactions.CommitTransaction(ctx, c.transaction(arg[string](t, g, 0)))
+	case "rollbackTransaction":
+		answer = c.Transactions.RollbackTransaction(ctx, c.transaction(arg[string](t, g, 0)))
+	case "batchOperation":
+		answer = c.Transactions.BatchOperation(ctx, arg[[]batch.Operation](t, g, 0), arg[repo.TxOptions](t, g, 1))
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}
 	out, err := json.Marshal(answer)
 	require.NoError(t, err)
 	return out
+}
+
+// begin gives what a JavaScript caller would see: the transaction, or the error.
+func (c *goldenClient) begin(t *testing.T, opts repo.TxOptions) any {
+	t.Helper()
+	tx, err := c.Transactions.BeginTransaction(t.Context(), opts)
+	if err != nil {
+		return err
+	}
+	c.begun = append(c.begun, tx.TransactionID)
+	return tx
+}
+
+func (c *goldenClient) transaction(text string) string {
+	for i, id := range c.begun {
+		text = strings.ReplaceAll(text, fmt.Sprintf("<transaction %d>", i), id)
+	}
+	return text
 }
 
 func arg[T any](t *testing.T, g goldenCall, i int) (v T) {

@@ -153,11 +153,16 @@ func (t *Tx) use(ctx context.Context, leadsBack bool, f func() error) (err error
 		return t.closed()
 	}
 	defer func() {
-		if conn := t.pg.Conn(); conn.IsClosed() || !leadsBack && conn.PgConn().TxStatus() == 'E' {
+		if t.conn != nil && t.broken(leadsBack) {
 			t.abort("a statement of it failed", err)
 		}
 	}()
 	return f()
+}
+
+func (t *Tx) broken(leadsBack bool) bool {
+	conn := t.conn.Conn()
+	return conn.IsClosed() || !leadsBack && conn.PgConn().TxStatus() == 'E'
 }
 
 // explain gives a call that the transaction's end broke off its true cause. Where
