@@ -32,19 +32,9 @@ func (r *Repo) appendInTx(ctx context.Context, e entry) (row db.UsageBatchInsert
 	err = r.Primary.Outside().Write(ctx, func(ctx context.Context, c db.DBTX) error {
 		return r.queries.UsageEnsureMonth(ctx, c, month)
 	})
-	if err != nil {
-		return row, err
+	if err == nil {
+		err = r.Primary.Write(ctx, insert)
 	}
-	if err = r.Primary.Write(ctx, insert); !withoutPartition(err) {
-		return row, err
-	}
-	// This session holds the table already, so it has not looked at what is new.
-	err = r.Primary.Write(ctx, func(ctx context.Context, c db.DBTX) error {
-		if err := r.queries.UsageEnsureMonth(ctx, c, month); err != nil {
-			return err
-		}
-		return insert(ctx, c)
-	})
 	return row, err
 }
 
