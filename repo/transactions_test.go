@@ -90,10 +90,12 @@ func TestTransactionUsedTooLate(t *testing.T) {
 	b := setup(t)
 	k := b.key(b.Client, apikeys.KeyData{})
 	ended := map[string]func(repo.Tx){
-		"committed":   b.commit,
-		"rolled back": func(tx repo.Tx) { require.NoError(t, b.Transactions.RollbackTransaction(t.Context(), tx.TransactionID).Err()) },
-		"closed":      func(tx repo.Tx) { require.NoError(t, tx.Client.Close(t.Context())) },
-		"timed out":   func(repo.Tx) { b.allEnd() },
+		"committed": b.commit,
+		"rolled back": func(tx repo.Tx) {
+			require.NoError(t, b.Transactions.RollbackTransaction(t.Context(), tx.TransactionID).Err())
+		},
+		"closed":    func(tx repo.Tx) { require.NoError(t, tx.Client.Close(t.Context())) },
+		"timed out": func(repo.Tx) { b.allEnd() },
 	}
 	for name, end := range ended {
 		opts := repo.TxOptions{}
@@ -237,7 +239,9 @@ func TestInTransaction(t *testing.T) {
 	in := func(f func(*repo.Client) error) error {
 		return b.Transactions.InTransaction(t.Context(), repo.TxOptions{}, f)
 	}
-	require.NoError(t, in(func(c *repo.Client) error { return c.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "kept"}).Err() }))
+	require.NoError(t, in(func(c *repo.Client) error {
+		return c.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "kept"}).Err()
+	}))
 	own := errors.New("own")
 	err := in(func(c *repo.Client) error {
 		b.key(c, apikeys.KeyData{Name: "undone"})

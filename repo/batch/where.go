@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
+	"unicode/utf8"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -151,7 +151,7 @@ func (c condition) kind() Kind {
 func (d *Domain) allowed(member, name string, use Use) (*Column, error) {
 	c := d.column(name)
 	if c == nil || c.Uses&(InCreate|InUpdate|InWhere) == 0 {
-		if strings.ToValidUTF8(name, "") != name || len(name) > maxName {
+		if name == "" || !utf8.ValidString(name) || len(name) > maxName {
 			return nil, result.Invalid(member, "names a column that does not exist")
 		}
 		return nil, result.Invalid(name, "no column that %s may name", member)
