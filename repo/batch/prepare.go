@@ -75,7 +75,7 @@ func (p *preparing) step(op Operation) (step, error) {
 	default:
 		err = result.Invalid("type", "must be %s, %s or %s", Create, Update, Delete)
 	}
-	return s, d.named(err)
+	return s, err
 }
 
 func (p *preparing) tables() []string {
@@ -96,7 +96,7 @@ func (p *preparing) create(d *Domain, op Operation) (step, error) {
 	}
 	row, shown, err := d.Create(data)
 	if err != nil {
-		return step{}, err
+		return step{}, d.named(err)
 	}
 	s := step{shown: shown, single: op.Type}
 	columns := columnsOf(row)
@@ -122,7 +122,7 @@ func (p *preparing) update(d *Domain, op Operation) (step, error) {
 	}
 	row, err := d.Update(data)
 	if err != nil {
-		return step{}, err
+		return step{}, d.named(err)
 	}
 	return p.change(d, op, row)
 }

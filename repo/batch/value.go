@@ -54,10 +54,15 @@ func (k Kind) parse(name string, doc json.RawMessage) (string, error) {
 	}
 	text, err := read(name, doc)
 	var own *result.Error
-	if err != nil && !errors.As(err, &own) {
-		err = result.Invalid(name, "not a value of type %s", k)
+	switch {
+	case err == nil:
+		return text, nil
+	case errors.As(err, &own) && own.Field() != "":
+		return "", own
+	case errors.As(err, &own):
+		return "", result.Invalid(name, "%s", own.Message)
 	}
-	return text, err
+	return "", result.Invalid(name, "not a value of type %s", k)
 }
 
 var readers = map[Kind]func(name string, doc json.RawMessage) (string, error){
