@@ -36,13 +36,15 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
-				RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
+				TxTimeout: time.Hour, MaxTransactions: -1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
 			},
 			[]string{
 				"RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_MAX_STALENESS",
-				"RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
+				"RELAYSTORE_TX_TIMEOUT", "RELAYSTORE_MAX_TRANSACTIONS", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
 			},
 		},
+		"as many transactions as connections":         {repo.Config{DatabaseURL: "postgres://x/db", MaxConns: 5, MaxTransactions: 5}, []string{"RELAYSTORE_MAX_TRANSACTIONS"}},
+		"as many transactions as default connections": {repo.Config{DatabaseURL: "postgres://x/db", MaxTransactions: repo.DefaultMaxConns}, []string{"RELAYSTORE_MAX_TRANSACTIONS"}},
 	} {
 		err := c.cfg.Validate()
 		require.ErrorIs(t, err, result.InvalidQuery, name)
@@ -60,7 +62,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"DATABASE_URL": "postgres://x/db", "REDIS_URL": "redis://x", "RELAYSTORE_DIRECT_URL": "postgres://y/db",
 		"RELAYSTORE_KEY_PREFIX": "p:", "RELAYSTORE_MAX_CONNS": "7", "RELAYSTORE_REQUIRE_REDIS": "true",
 		"RELAYSTORE_CONNECT_TIMEOUT": "1s", "RELAYSTORE_OP_TIMEOUT": "2s", "RELAYSTORE_MAX_STALENESS": "3s",
-		"RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
+		"RELAYSTORE_TX_TIMEOUT": "4s", "RELAYSTORE_MAX_TRANSACTIONS": "3", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 	} {
 		t.Setenv(name, value)
 	}
@@ -69,7 +71,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, repo.Config{
 		DatabaseURL: "postgres://x/db", RedisURL: "redis://x", DirectURL: "postgres://y/db", KeyPrefix: "p:", MaxConns: 7,
 		RequireRedis: true, ConnectTimeout: time.Second, OpTimeout: 2 * time.Second, MaxStaleness: 3 * time.Second,
-		RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
+		TxTimeout: 4 * time.Second, MaxTransactions: 3, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 	}, got)
 	require.Equal(t, "postgres://y/db", got.MigrateURL())
 

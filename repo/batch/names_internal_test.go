@@ -94,3 +94,15 @@ func TestShapes(t *testing.T) {
 	texts := []string{b.steps[0].sql, b.steps[2].sql, b.steps[3].sql}
 	require.Len(t, slices.Compact(texts), 3)
 }
+
+func TestValuesAreBounded(t *testing.T) {
+	t.Parallel()
+	ops := make([]Operation, 10)
+	for i := range ops {
+		ops[i] = Operation{Type: Create, Table: "tiny", Data: map[string]any{"name": "0123456789"}} // 12 bytes as JSON
+	}
+	_, err := prepare(tiny(), ops, 119)
+	require.ErrorContains(t, err, "operations: larger than 119 bytes")
+	_, err = prepare(tiny(), ops, 120)
+	require.NoError(t, err)
+}

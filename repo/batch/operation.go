@@ -13,7 +13,7 @@ const (
 	// maxRows is how many rows one operation may change, maxRowsTotal all together:
 	// their ids are in the results.
 	maxRows      = 10_000
-	maxRowsTotal = 100_000
+	maxRowsTotal = 50_000
 	// maxBytes bounds the values of a batch.
 	maxBytes = 64 << 20
 	// maxIn bounds the values of an in.

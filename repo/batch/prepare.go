@@ -27,6 +27,10 @@ type step struct {
 // Prepare checks operations. An error names the operation in details.index and the
 // member in details.field.
 func Prepare(domains []Domain, operations []Operation) (*Batch, error) {
+	return prepare(domains, operations, maxBytes)
+}
+
+func prepare(domains []Domain, operations []Operation, maxBytes int) (*Batch, error) {
 	if len(operations) > MaxOperations {
 		return nil, result.Invalid("operations", "more than %d", MaxOperations)
 	}

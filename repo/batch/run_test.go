@@ -150,11 +150,11 @@ func TestRowsAreBounded(t *testing.T) {
 	_, _, err = b.run(update(m{"small": 1}, m{"big": 1}), update(m{"small": 2}, m{"big": 0}))
 	requireRefused(t, err, result.InvalidQuery, 1, "where")
 	var ops []batch.Operation
-	for range 11 {
+	for range 6 {
 		ops = append(ops, update(m{"small": 2}, m{"big": 1}))
 	}
 	_, _, err = b.run(ops...)
-	requireRefused(t, err, result.InvalidQuery, 10, "where")
+	requireRefused(t, err, result.InvalidQuery, 5, "where")
 	require.Zero(t, b.count("small = 2"))
 }
 
