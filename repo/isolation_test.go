@@ -172,6 +172,34 @@ func TestConflictsAreRepeated(t *testing.T) {
 	require.Equal(t, 1, b.count("SELECT count(*) FROM api_keys WHERE name = 'theirs'"))
 }
 
+// A read finds out that the transaction cannot be serialized, and f does not look
+// at its error: it runs again all the same, since its commit could not succeed.
+func TestHiddenConflictIsRepeated(t *testing.T) {
+	b := setup(t)
+	serializable := repo.TxOptions{IsolationLevel: repo.Serializable}
+	ours, theirs := b.key(b.Client, apikeys.KeyData{}), b.key(b.Client, apikeys.KeyData{})
+	look := func(c *repo.Client) {
+		require.NoError(t, c.APIKeys.GetAllAPIKeys(t.Context(), apikeys.Filters{}).Err())
+	}
+	tries := 0
+	require.NoError(t, b.Transactions.InTransaction(t.Context(), serializable, func(c *repo.Client) error {
+		tries++
+		look(c)
+		if tries > 1 {
+			return nil
+		}
+		other := b.begin(serializable)
+		look(other.Client)
+		b.disable(other.Client, theirs.ID)
+		b.disable(c, ours.ID)
+		b.commit(other)
+		require.ErrorIs(t, c.APIKeys.GetAPIKey(t.Context(), ours.ID).Err(), result.TransactionConflict)
+		require.ErrorIs(t, c.APIKeys.GetAPIKey(t.Context(), ours.ID).Err(), result.TransactionClosed)
+		return nil
+	}))
+	require.Equal(t, 2, tries)
+}
+
 // Two transactions that wait for each other crosswise: the server ends one, which
 // runs again.
 func TestDeadlocksAreRepeated(t *testing.T) {

@@ -1,13 +1,10 @@
 package repo_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -179,116 +176,4 @@ func requireRefused(t *testing.T, err error, field string) {
 	t.Helper()
 	require.ErrorIs(t, err, result.InvalidQuery)
 	require.Equal(t, field, result.From(err).Field(), err.Error())
-}
-
-// As many as may be open: the next one waits for its turn or its deadline, and
-// calls outside go on.
-func TestTransactionsAreBounded(t *testing.T) {
-	b := setup(t, func(c *repo.Config) { c.MaxConns, c.MaxTransactions = 4, 3 })
-	held := []repo.Tx{b.begin(repo.TxOptions{}), b.begin(repo.TxOptions{}), b.begin(repo.TxOptions{})}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err := b.Transactions.BeginTransaction(ctx, repo.TxOptions{})
-	require.ErrorIs(t, err, result.PoolExhausted)
-	require.ErrorIs(t, b.Transactions.BatchOperation(ctx, nil, repo.TxOptions{}).Err(), result.PoolExhausted)
-	b.key(b.Client, apikeys.KeyData{})
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	_, err = b.Transactions.BeginTransaction(gone, repo.TxOptions{})
-	require.ErrorIs(t, err, result.Cancelled)
-
-	next := make(chan error, 1)
-	go func() {
-		tx, err := b.Transactions.BeginTransaction(context.Background(), repo.TxOptions{})
-		next <- err
-		next <- b.Transactions.RollbackTransaction(context.Background(), tx.TransactionID).Err()
-	}()
-	b.commit(held[0])
-	require.NoError(t, <-next)
-	require.NoError(t, <-next)
-	for range 20 { // each end gives its place back, also one by its time
-		b.begin(repo.TxOptions{Timeout: time.Millisecond})
-	}
-	b.commit(held[1])
-}
-
-func TestTransactionsNeedASecondConnection(t *testing.T) {
-	b := setup(t, func(c *repo.Config) { c.MaxConns, c.RedisURL, c.RequireRedis = 1, "", false })
-	_, err := b.Transactions.BeginTransaction(t.Context(), repo.TxOptions{})
-	require.ErrorIs(t, err, result.PoolExhausted)
-	require.ErrorContains(t, err, "two connections")
-}
-
-func TestCloseRollsTransactionsBack(t *testing.T) {
-	b := setup(t)
-	tx, idle := b.begin(repo.TxOptions{}), b.begin(repo.TxOptions{})
-	b.key(tx.Client, apikeys.KeyData{})
-	require.NoError(t, b.Close(context.Background()))
-	b.allEnd()
-	require.Zero(t, b.count("SELECT count(*) FROM api_keys"))
-	for _, id := range []string{tx.TransactionID, idle.TransactionID} {
-		require.ErrorIs(t, b.Transactions.CommitTransaction(t.Context(), id).Err(), result.TransactionClosed)
-	}
-	require.ErrorIs(t, tx.Client.APIKeys.GetAPIKey(t.Context(), uuid.NewString()).Err(), result.TransactionClosed)
-	_, err := b.Transactions.BeginTransaction(t.Context(), repo.TxOptions{})
-	require.ErrorIs(t, err, result.ConnectionFailed)
-}
-
-func TestInTransaction(t *testing.T) {
-	b := setup(t)
-	in := func(f func(*repo.Client) error) error {
-		return b.Transactions.InTransaction(t.Context(), repo.TxOptions{}, f)
-	}
-	require.NoError(t, in(func(c *repo.Client) error {
-		return c.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "kept"}).Err()
-	}))
-	own := errors.New("own")
-	err := in(func(c *repo.Client) error {
-		b.key(c, apikeys.KeyData{Name: "undone"})
-		return own
-	})
-	require.Equal(t, own, err, "f's error comes back as it is")
-	require.PanicsWithValue(t, "f", func() {
-		_ = in(func(c *repo.Client) error {
-			b.key(c, apikeys.KeyData{Name: "undone"})
-			panic("f")
-		})
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	require.ErrorIs(t, b.Transactions.InTransaction(ctx, repo.TxOptions{}, func(c *repo.Client) error {
-		b.key(c, apikeys.KeyData{Name: "undone"})
-		cancel()
-		return nil
-	}), result.Cancelled)
-	b.allEnd()
-	require.Equal(t, 1, b.count("SELECT count(*) FROM api_keys"))
-}
-
-func TestInTransactionNested(t *testing.T) {
-	b := setup(t)
-	own := errors.New("own")
-	ctx := t.Context()
-	require.NoError(t, b.Transactions.InTransaction(ctx, repo.TxOptions{Timeout: time.Minute}, func(c *repo.Client) error {
-		b.key(c, apikeys.KeyData{Name: "kept"})
-		require.Equal(t, own, c.Transactions.InTransaction(ctx, repo.TxOptions{}, func(c *repo.Client) error {
-			k := b.key(c, apikeys.KeyData{Name: "undone"})
-			require.NoError(t, c.Usage.RecordUsage(ctx, record(k.ID)).Err())
-			return own
-		}))
-		require.NoError(t, c.Transactions.InTransaction(ctx, repo.TxOptions{IsolationLevel: repo.ReadCommitted, Timeout: time.Second}, func(c *repo.Client) error {
-			b.key(c, apikeys.KeyData{Name: "kept"})
-			return c.Transactions.BatchOperation(ctx, []batch.Operation{{Type: "create", Table: "api_keys", Data: map[string]any{"name": "kept"}}}, repo.TxOptions{}).Err()
-		}))
-		for field, opts := range map[string]repo.TxOptions{
-			"isolationLevel": {IsolationLevel: repo.Serializable}, "readOnly": {ReadOnly: true}, "timeout": {Timeout: 2 * time.Minute},
-		} {
-			requireRefused(t, c.Transactions.InTransaction(ctx, opts, nil), field)
-		}
-		_, err := c.Transactions.BeginTransaction(ctx, repo.TxOptions{})
-		require.ErrorIs(t, err, result.InvalidQuery)
-		return nil
-	}))
-	require.Equal(t, 3, b.count("SELECT count(*) FROM api_keys WHERE name = 'kept'"))
-	require.Equal(t, 3, b.count("SELECT count(*) FROM api_keys"))
-	require.Zero(t, b.count("SELECT count(*) FROM usage_records"))
 }

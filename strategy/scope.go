@@ -154,7 +154,7 @@ func (t *Tx) use(ctx context.Context, leadsBack bool, f func() error) (err error
 	}
 	defer func() {
 		if t.conn != nil && t.broken(leadsBack) {
-			t.abort("a statement of it failed", err)
+			t.abort(&ending{"a statement of it failed", err})
 		}
 	}()
 	return f()
@@ -168,7 +168,7 @@ func (t *Tx) broken(leadsBack bool) bool {
 // explain gives a call that the transaction's end broke off its true cause. Where
 // it is the other way round, the error says what the call did.
 func (t *Tx) explain(err error) error {
-	var end ending
+	var end *ending
 	if errors.As(context.Cause(t.ctx), &end) && end.err == nil && err != nil {
 		return t.closed()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,11 +43,14 @@ type Tx struct {
 	wire chan struct{} // who has put something in may use conn and pg
 	conn *pgxpool.Conn // nil when it is given back
 	pg   pgx.Tx
+	done atomic.Bool // committed, or perhaps
 
 	mu        sync.Mutex
 	committed []func(context.Context)
 	settled   bool // committed does not grow any more
 }
+
+const committed = "it was committed"
 
 // ending is why a transaction is closed.
 type ending struct {
@@ -54,9 +58,9 @@ type ending struct {
 	err error // what broke it, or nil
 }
 
-func (e ending) Error() string { return e.why }
+func (e *ending) Error() string { return e.why }
 
-func (e ending) Unwrap() error { return e.err }
+func (e *ending) Unwrap() error { return e.err }
 
 // Begin starts a transaction. ctx bounds the beginning only.
 func (p *Postgres) Begin(ctx context.Context, opts TxOptions) (*Tx, error) {
@@ -127,10 +131,11 @@ func (t *Tx) Commit(ctx context.Context) error {
 		defer stop()
 		err := t.pg.Commit(committing)
 		unknown = err != nil && !changedNothing(err)
-		t.abort("it was committed", err)
+		t.done.Store(err == nil || unknown)
+		t.abort(&ending{committed, err})
 		return err
 	})
-	if err == nil || unknown {
+	if t.done.Load() {
 		t.afterCommit(context.WithoutCancel(ctx))
 	}
 	if unknown {
@@ -143,33 +148,33 @@ func (t *Tx) Commit(ctx context.Context) error {
 // ended; where ctx ends before that, the call is broken off. One that is closed is
 // TransactionClosed.
 func (t *Tx) Rollback(ctx context.Context) error {
-	if err := take(ctx, t.wire); err != nil {
-		t.end(ending{why: rolledBack})
+	mine := &ending{why: "it was rolled back"}
+	if take(ctx, t.wire) != nil {
+		t.end(mine)
 		t.wire <- struct{}{}
 	}
 	defer func() { <-t.wire }()
-	if t.conn == nil {
+	t.abort(mine)
+	if t.done.Load() || context.Cause(t.ctx) != error(mine) { //nolint:errorlint // this very one
 		return t.closed()
 	}
-	t.abort(rolledBack, nil)
 	return nil
 }
-
-const rolledBack = "it was rolled back"
 
 // End rolls back at once: a call that runs is broken off. It does nothing where
 // the transaction is closed, and lets a commit finish that has been sent.
 func (t *Tx) End(why string) {
-	t.end(ending{why: why})
+	end := &ending{why: why}
+	t.end(end)
 	t.wire <- struct{}{}
 	defer func() { <-t.wire }()
-	t.abort(why, nil)
+	t.abort(end)
 }
 
 // abort gives the connection back, rolled back where it is not committed. The
 // caller holds the wire.
-func (t *Tx) abort(why string, err error) {
-	t.end(ending{why, err})
+func (t *Tx) abort(why *ending) {
+	t.end(why)
 	if t.conn == nil {
 		return
 	}
@@ -192,7 +197,11 @@ func (t *Tx) Conflicted() bool {
 }
 
 func (t *Tx) closed() error {
-	return result.New(result.TransactionClosed, "the transaction is closed: %s", context.Cause(t.ctx))
+	why := context.Cause(t.ctx).Error()
+	if t.done.Load() {
+		why = committed // whoever wanted to end it came too late
+	}
+	return result.New(result.TransactionClosed, "the transaction is closed: %s", why)
 }
 
 // keep has f done after the commit, or tells that it is too late for that.

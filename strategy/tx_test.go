@@ -2,16 +2,12 @@ package strategy_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/db"
-	"github.com/seed14a526e0/relaystore/internal/faultproxy"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -149,110 +145,6 @@ func TestTxModes(t *testing.T) {
 	}
 }
 
-// A call that fails is undone as a whole, and the rest goes on.
-func TestTxFailedCall(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	require.NoError(t, b.write(tx.Primary(), "before"))
-	own := errors.New("own")
-	for _, end := range []func(context.Context, db.DBTX) error{
-		func(context.Context, db.DBTX) error { return own },
-		func(ctx context.Context, c db.DBTX) error {
-			_, err := c.Exec(ctx, "SELECT 1/0")
-			return err
-		},
-	} {
-		for range 3 {
-			err := tx.Primary().Write(t.Context(), func(ctx context.Context, c db.DBTX) error {
-				_, err := c.Exec(ctx, "INSERT INTO written VALUES ('half')")
-				require.NoError(t, err)
-				return end(ctx, c)
-			})
-			require.Error(t, err)
-			require.NotEqual(t, result.TransactionClosed, code(err))
-		}
-	}
-	require.Panics(t, func() {
-		_ = tx.Primary().Append(t.Context(), func(ctx context.Context, c db.DBTX) error {
-			_, err := c.Exec(ctx, "INSERT INTO written VALUES ('half')")
-			require.NoError(t, err)
-			panic("f")
-		})
-	})
-	require.NoError(t, b.write(tx.Primary(), "after"))
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, []int{1, 0, 1}, []int{b.rows("before"), b.rows("half"), b.rows("after")})
-}
-
-// A read has no savepoint: where its statement fails, the transaction is over, and
-// says so from then on.
-func TestTxFailedRead(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	require.NoError(t, b.write(tx.Primary(), "a"))
-	err := tx.Primary().Read(t.Context(), func(ctx context.Context, c db.DBTX) error {
-		_, err := c.Exec(ctx, "SELECT 1/0")
-		return err
-	})
-	require.Equal(t, result.InvalidQuery, code(err))
-	require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
-	b.free()
-	require.Equal(t, 0, b.rows("a"))
-}
-
-func TestTxCallsTakeTurns(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	var calls sync.WaitGroup
-	for i := range 16 {
-		calls.Go(func() {
-			for range 10 {
-				require.NoError(t, b.write(tx.Primary(), "a"))
-				b.sees(tx.Primary(), fmt.Sprint(i))
-			}
-		})
-	}
-	calls.Wait()
-	require.NoError(t, tx.Commit(t.Context()))
-	require.Equal(t, 160, b.rows("a"))
-}
-
-// A caller who waits for its turn may leave; one who leaves in the middle of a
-// statement takes the transaction along.
-func TestTxCancelledCall(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	require.NoError(t, b.write(tx.Primary(), "a"))
-	ctx, cancel := context.WithCancel(t.Context())
-	inside, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- tx.Primary().Write(ctx, func(ctx context.Context, c db.DBTX) error {
-			close(inside)
-			_, err := c.Exec(ctx, "SELECT pg_sleep(60)")
-			return err
-		})
-	}()
-	<-inside
-	waiting, leave := context.WithCancel(t.Context())
-	leave()
-	f, runs := insert("b")
-	require.Equal(t, result.Cancelled, code(tx.Primary().Write(waiting, f)))
-	require.Zero(t, *runs)
-	late, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer stop()
-	require.Equal(t, result.QueryTimeout, code(tx.Primary().Write(late, f)))
-	require.Zero(t, *runs)
-	cancel()
-	require.Equal(t, result.Cancelled, code(<-done))
-	require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
-	b.free()
-	require.Equal(t, 0, b.rows("a"))
-}
-
 func TestTxLosesItsConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -278,94 +170,6 @@ func TestTxEndsWhileTheServerIsSilent(t *testing.T) {
 	b.proxy.Stall()
 	<-ended
 	require.Eventually(t, func() bool { return b.Pool.Stat().AcquiredConns() == 0 }, time.Minute, time.Millisecond)
-}
-
-// What is told after the commit, and whether the error says that it is unknown.
-func TestTxCommitIsCutOff(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		direction faultproxy.Direction
-		pattern   string
-		action    faultproxy.Action
-		rows      int
-	}{
-		"before it arrives": {faultproxy.ToServer, faultproxy.Commit, faultproxy.CutBefore, 0},
-		"before its answer": {faultproxy.ToClient, faultproxy.CommitDone, faultproxy.CutBefore, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			tx := b.begin()
-			told := 0
-			tx.Primary().AfterCommit(t.Context(), func(context.Context) { told++ })
-			require.NoError(t, b.write(tx.Primary(), "a"))
-			b.proxy.On(c.direction, c.pattern, c.action)
-			err := tx.Commit(t.Context())
-			require.Equal(t, result.ConnectionFailed, code(err))
-			require.True(t, unknown(err))
-			require.Equal(t, 1, told, "it may be committed, so caches must forget")
-			b.becomes("a", c.rows)
-			require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
-		})
-	}
-}
-
-// The caller leaves while the commit is on its way: the truth is worth the wait.
-func TestTxCommitOutlivesItsCaller(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	require.NoError(t, b.write(tx.Primary(), "a"))
-	ctx, cancel := context.WithCancel(t.Context())
-	var told error = errors.New("not told")
-	tx.Primary().AfterCommit(ctx, func(ctx context.Context) { told = ctx.Err() })
-	stalled := b.proxy.On(faultproxy.ToClient, faultproxy.CommitDone, faultproxy.StallBefore)
-	done := make(chan error, 1)
-	go func() { done <- tx.Commit(ctx) }()
-	<-stalled
-	cancel()
-	ended := make(chan struct{})
-	go func() { tx.End("too late"); close(ended) }()
-	b.proxy.Pass()
-	require.NoError(t, <-done)
-	<-ended
-	require.NoError(t, told, "the work after a commit has a living ctx")
-	require.Equal(t, 1, b.rows("a"))
-}
-
-func TestTxCommitOfACancelledCaller(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx := b.begin()
-	require.NoError(t, b.write(tx.Primary(), "a"))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.Equal(t, result.Cancelled, code(tx.Commit(ctx)))
-	require.NoError(t, tx.Rollback(ctx), "a rollback needs no living ctx")
-	require.Equal(t, 0, b.rows("a"))
-}
-
-func TestAfterCommit(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	var told []string
-	tell := func(what string) func(context.Context) {
-		return func(context.Context) { told = append(told, what) }
-	}
-	b.AfterCommit(t.Context(), tell("outside"))
-	require.Equal(t, []string{"outside"}, told)
-	tx := b.begin()
-	tx.Primary().AfterCommit(t.Context(), tell("undone"))
-	require.NoError(t, tx.Rollback(t.Context()))
-	tx = b.begin()
-	tx.Primary().AfterCommit(t.Context(), tell("first"))
-	tx.Primary().AfterCommit(t.Context(), tell("second"))
-	require.Equal(t, []string{"outside"}, told)
-	require.NoError(t, tx.Commit(t.Context()))
-	tx.Primary().AfterCommit(t.Context(), tell("late"))
-	require.Equal(t, []string{"outside", "first", "second", "late"}, told)
-	require.Same(t, b.Postgres, tx.Primary().Outside())
-	require.Same(t, b.Postgres, b.Outside())
 }
 
 // Connections that broke while they were idle in the pool cost a retry, no error.

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func TestRunsAreMerged(t *testing.T) {
 		ops = append(ops, create(n, m{"big": n, "token": []byte{byte(n)}}))
 	}
 	for n := range 30 {
-		ops = append(ops, update(m{"name": fmt.Sprint(n)}, m{"id": id(n), "big": m{"lt": 20}}))
+		ops = append(ops, update(m{"name": strconv.Itoa(n)}, m{"id": id(n), "big": m{"lt": 20}}))
 	}
 	for n := range 10 {
 		ops = append(ops, drop(m{"token": fmt.Sprintf("%02x", n)}))

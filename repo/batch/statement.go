@@ -67,14 +67,14 @@ func (d *Domain) change(conditions []condition, columns []string) *statement {
 	if columns == nil {
 		action = "DELETE FROM " + table + " AS t USING hit AS h"
 	}
-	returning := "h.ord, " + key + "::text"
+	returning := []string{"h.ord", key + "::text"}
 	for _, name := range d.CacheKeys {
-		returning += ", t." + quote(name)
+		returning = append(returning, "t."+quote(name))
 	}
 	return &statement{domain: d, returns: true, sql: "WITH u AS MATERIALIZED (" + input(kinds) + "), hit AS MATERIALIZED (" +
 		"SELECT u.*, " + key + " AS hit FROM u JOIN " + table + " AS t ON " + strings.Join(match, " AND ") +
 		fmt.Sprintf(" ORDER BY %s LIMIT %d FOR UPDATE OF t) ", key, maxRows+1) +
-		action + " WHERE " + key + " = h.hit RETURNING " + returning}
+		action + " WHERE " + key + " = h.hit RETURNING " + strings.Join(returning, ", ")}
 }
 
 // assigned is what a column is set to. The time of a change is always after the
