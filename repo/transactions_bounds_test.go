@@ -53,7 +53,8 @@ func TestTransactionsNeedASecondConnection(t *testing.T) {
 
 func TestCloseRollsTransactionsBack(t *testing.T) {
 	b := setup(t)
-	tx, idle := b.begin(repo.TxOptions{}), b.begin(repo.TxOptions{})
+	long := repo.TxOptions{Timeout: 10 * time.Minute} // longer than the test may take
+	tx, idle := b.begin(long), b.begin(long)
 	b.key(tx.Client, apikeys.KeyData{})
 	require.NoError(t, b.Close(context.Background()))
 	b.allEnd()

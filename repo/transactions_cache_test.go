@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
@@ -35,14 +36,43 @@ func (b *bundle) becomes(c *repo.Client, hash string, active bool) {
 	require.Eventually(b, func() bool { return b.active(c, hash) == active }, time.Minute, time.Millisecond)
 }
 
+// change alters the row behind every trigger's back.
+func (b *bundle) change(k apikeys.Created) {
+	b.Helper()
+	require.NoError(b, pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(b.Context(), "SET LOCAL session_replication_role = replica")
+		if err == nil {
+			_, err = tx.Exec(b.Context(), "UPDATE api_keys SET rate_limit_requests = rate_limit_requests + 1 WHERE id = $1", k.ID)
+		}
+		return err
+	}))
+}
+
+// isCached tells whether a client answers without a look at PostgreSQL, which has
+// something else since change.
+func (b *bundle) isCached(c *repo.Client, k apikeys.Created) bool {
+	b.Helper()
+	v, err := c.APIKeys.ValidateAPIKey(b.Context(), k.HashedKey).Get()
+	require.NoError(b, err)
+	return v.RateLimits.Requests != int64(b.count("SELECT rate_limit_requests FROM api_keys WHERE id = $1", k.ID))
+}
+
+// cached makes a key that the clients answer for without a look at PostgreSQL.
+func (b *bundle) cached(clients ...*repo.Client) apikeys.Created {
+	b.Helper()
+	k := b.key(b.Client, apikeys.KeyData{})
+	for _, c := range clients { // one that is keeps its answer when the row changes again
+		require.Eventually(b, func() bool { b.change(k); return b.isCached(c, k) }, time.Minute, time.Millisecond)
+	}
+	return k
+}
+
 // Validation inside sees the transaction's state, and that stays inside until the
 // commit: nothing of it is told or filled.
 func TestTransactionsAndTheCache(t *testing.T) {
 	b := setup(t)
 	other := testclient.Open(t, b.cfg)
-	k := b.key(b.Client, apikeys.KeyData{})
-	b.becomes(other, k.HashedKey, true)
-	require.True(t, b.active(b.Client, k.HashedKey))
+	k := b.cached(b.Client, other)
 	for _, commit := range []bool{false, true} {
 		tx := b.begin(repo.TxOptions{})
 		b.disable(tx.Client, k.ID)
@@ -51,9 +81,10 @@ func TestTransactionsAndTheCache(t *testing.T) {
 			require.True(t, b.active(b.Client, k.HashedKey))
 			require.True(t, b.active(other, k.HashedKey))
 		}
+		require.True(t, b.isCached(b.Client, k), "nothing is told before the commit")
 		if !commit {
 			require.NoError(t, b.Transactions.RollbackTransaction(t.Context(), tx.TransactionID).Err())
-			require.True(t, b.active(b.Client, k.HashedKey))
+			require.True(t, b.isCached(b.Client, k))
 			continue
 		}
 		b.commit(tx)
@@ -98,8 +129,7 @@ func TestTransactionCommitUnknownEvicts(t *testing.T) {
 		proxy, c.DatabaseURL = faultproxy.Postgres(t, c.DatabaseURL)
 		c.OpTimeout = 500 * time.Millisecond
 	})
-	k := b.key(b.Client, apikeys.KeyData{})
-	require.True(t, b.active(b.Client, k.HashedKey))
+	k := b.cached(b.Client)
 	tx := b.begin(repo.TxOptions{})
 	b.disable(tx.Client, k.ID)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -154,9 +184,7 @@ func TestBatchRevokesEverywhere(t *testing.T) {
 	other := testclient.Open(t, b.cfg)
 	keys := make([]apikeys.Created, 4)
 	for i := range keys {
-		keys[i] = b.key(b.Client, apikeys.KeyData{})
-		b.becomes(other, keys[i].HashedKey, true)
-		require.True(t, b.active(b.Client, keys[i].HashedKey))
+		keys[i] = b.cached(b.Client, other)
 	}
 	off := map[string]any{"is_active": false}
 	require.NoError(t, b.Transactions.BatchOperation(t.Context(), []batch.Operation{

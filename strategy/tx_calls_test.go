@@ -62,8 +62,8 @@ func TestTxFailedRead(t *testing.T) {
 		return err
 	})
 	require.Equal(t, result.InvalidQuery, code(err))
-	require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
 	b.free()
+	require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
 	require.Equal(t, 0, b.rows("a"))
 }
 
@@ -122,6 +122,7 @@ func TestTxCancelledCall(t *testing.T) {
 func TestTxRollbackBreaksACallOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.OpTimeout = time.Hour
 	tx := b.begin()
 	inside, done := make(chan struct{}), make(chan error, 1)
 	go func() {

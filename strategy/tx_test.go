@@ -97,6 +97,7 @@ func TestTxForgotten(t *testing.T) {
 func TestTxTimeBreaksAStatementOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.OpTimeout = time.Hour
 	blocker, err := b.direct.Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = blocker.Rollback(context.Background()) })
