@@ -31,10 +31,12 @@ func (u *lastUsed) moveTo(other *lastUsed) {
 	}
 }
 
-// lookup finds a key's record, inside a transaction by reading its state.
+// lookup finds a key's record, inside a transaction by reading its state. The copy
+// keeps the caller's hash off the heap: a hit allocates nothing.
 func (r *Repo) lookup(ctx context.Context, hash *cache.Key, now time.Time) (*record, error) {
 	if r.Primary.InTx() {
-		return r.load(ctx, hash)
+		inside := *hash
+		return r.load(ctx, &inside)
 	}
 	return r.records.Get(ctx, hash, now)
 }

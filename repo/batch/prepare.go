@@ -19,7 +19,7 @@ type step struct {
 
 	index  int
 	cells  []*string
-	single string   // what makes it the only one to change its row; "" is nothing
+	single string   // of a change: the unique value that its where asks for, or ""
 	shown  any      // the result of a create
 	keys   [][]byte // what caches must forget of a created row
 }
@@ -102,7 +102,7 @@ func (p *preparing) create(d *Domain, op Operation) (step, error) {
 	if err != nil {
 		return step{}, d.named(err)
 	}
-	s := step{shown: shown, single: op.Type}
+	s := step{shown: shown}
 	columns := columnsOf(row)
 	for _, name := range columns {
 		s.cells = append(s.cells, cell(row[name]))

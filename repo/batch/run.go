@@ -48,15 +48,11 @@ func (b *Batch) Run(ctx context.Context, primary *strategy.Postgres) ([]any, err
 
 // together tells how many of the first steps can be one statement and still do
 // what they would do one after the other: they have one shape, and no two of them
-// can be about the same row.
+// can be about the same row. Those that no unique value tells apart can.
 func together(steps []step) int {
-	first := steps[0]
-	if first.single == "" {
-		return 1
-	}
 	seen := make(map[string]bool)
 	for i, s := range steps {
-		if s.statement != first.statement || i == maxRun || s.returns && seen[s.single] {
+		if s.statement != steps[0].statement || i == maxRun || s.returns && seen[s.single] {
 			return i
 		}
 		seen[s.single] = true

@@ -150,14 +150,14 @@ func (c condition) kind() Kind {
 // allowed gives the column that an operation names.
 func (d *Domain) allowed(member, name string, use Use) (*Column, error) {
 	c := d.column(name)
-	if c == nil || c.Uses&(InCreate|InUpdate|InWhere) == 0 {
+	if c == nil {
 		if name == "" || !utf8.ValidString(name) || len(name) > maxName {
 			return nil, result.Invalid(member, "names a column that does not exist")
 		}
 		return nil, result.Invalid(name, "no column that %s may name", member)
 	}
 	if c.Uses&use == 0 {
-		return nil, result.Invalid(name, "not a column for this in %s", member)
+		return nil, result.Invalid(name, "no column that %s may name here", member)
 	}
 	return c, nil
 }
