@@ -59,6 +59,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"id", drop(m{"id": m{"in": nil}})},
 		{"id", drop(m{"id": m{"in": id(1)}})},
 		{"id", drop(m{"id": m{"in": []any{id(1), nil}}})},
+		{"name", drop(m{"name": m{"in": []any{"x", nil}}})},
 		{"id", drop(m{"id": m{"in": []any{id(1), "x"}}})},
 		{"id", drop(m{"id": m{"in": make([]any, 10_001)}})},
 		{"id", drop(m{"id": []string{id(1)}})},
