@@ -32,7 +32,10 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
 	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if err = r.queries.UsageSettings(ctx, c); err != nil {
+		if !r.Primary.InTx() { // which has its own
+			err = r.queries.UsageSettings(ctx, c)
+		}
+		if err != nil {
 			return err
 		}
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
