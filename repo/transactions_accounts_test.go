@@ -24,7 +24,7 @@ func setupAccounts(t *testing.T) *bundle {
 }
 
 func oauthOf(access string) *accounts.OAuthData {
-	return &accounts.OAuthData{AccessToken: access, RefreshToken: "refresh", ExpiresAt: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}
+	return &accounts.OAuthData{AccessToken: access, RefreshToken: "refresh", Scopes: []string{"s"}, ExpiresAt: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 func (b *bundle) account(c *repo.Client) string {
@@ -61,7 +61,7 @@ func (b *bundle) behind(sql string, args ...any) {
 // accountCached tells whether a client answers without a look at PostgreSQL.
 func (b *bundle) accountCached(c *repo.Client, id string) bool {
 	b.Helper()
-	return len(b.credentials(c, id).Scopes) != b.count("SELECT cardinality(scopes) FROM accounts WHERE id = $1", id)
+	return b.count("SELECT count(*) FROM accounts WHERE id = $1 AND scopes = $2", id, b.credentials(c, id).Scopes) == 0
 }
 
 // cacheAccount makes the clients answer for an account without a look at PostgreSQL.
@@ -70,7 +70,7 @@ func (b *bundle) cacheAccount(id string, clients ...*repo.Client) {
 	for _, c := range clients {
 		require.Eventually(b, func() bool {
 			b.credentials(c, id)
-			b.behind("UPDATE accounts SET scopes = scopes || 'x'::text WHERE id = $1", id)
+			b.behind("UPDATE accounts SET scopes = ARRAY[gen_random_uuid()::text] WHERE id = $1", id)
 			return b.accountCached(c, id)
 		}, time.Minute, time.Millisecond)
 	}
