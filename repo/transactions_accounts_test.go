@@ -204,3 +204,30 @@ func TestTransactionsRefuseWhatIsMany(t *testing.T) {
 	b.commit(tx)
 	require.NoError(t, b.Usage.CleanupOldStats(t.Context(), 30).Err())
 }
+
+// After its end a transaction's client does nothing, in any of its repos.
+func TestTransactionIsClosedForEveryRepo(t *testing.T) {
+	b := setupAccounts(t)
+	id, token, k := b.account(b.Client), b.session(b.Client, "u"), b.key(b.Client, apikeys.KeyData{})
+	tx := b.begin(repo.TxOptions{})
+	require.NoError(t, tx.Client.Close(t.Context()))
+	c, ctx := tx.Client, t.Context()
+	for i, err := range []error{
+		c.Accounts.GetCredentials(ctx, id).Err(),
+		c.Accounts.GetClaudeAccount(ctx, id).Err(),
+		c.Accounts.RefreshOAuthToken(ctx, id).Err(),
+		c.Accounts.DeleteAccount(ctx, id).Err(),
+		c.Sessions.ValidateSession(ctx, token).Err(),
+		c.Sessions.DeleteSession(ctx, token).Err(),
+		c.Sessions.CleanupExpiredSessions(ctx).Err(),
+		c.Usage.RecordUsage(ctx, record(k.ID)).Err(),
+		c.Usage.RecordUsageBatch(ctx, []usage.Record{record(k.ID)})[0].Err(),
+		c.Usage.GetUsageStats(ctx, allTime()).Err(),
+		c.APIKeys.ValidateAPIKey(ctx, k.HashedKey).Err(),
+	} {
+		require.ErrorIs(t, err, result.TransactionClosed, i)
+	}
+	require.Equal(t, "first", b.credentials(b.Client, id).AccessToken)
+	require.NoError(t, b.Sessions.ValidateSession(ctx, token).Err())
+	require.Zero(t, b.requests(b.Client))
+}

@@ -52,7 +52,7 @@ func TestRecordUsageInATransaction(t *testing.T) {
 		}
 		b.commit(tx)
 		require.EqualValues(t, 2, b.requests(b.Client))
-		require.Eventually(t, func() bool { return b.count("SELECT count(*) FROM usage_pending") == 0 }, time.Minute, time.Millisecond, "the commit wakes the compactor")
+		require.Eventually(t, func() bool { return b.count("SELECT count(*) FROM usage_pending") == 0 }, time.Minute, time.Millisecond)
 		require.EqualValues(t, 2, b.requests(b.Client))
 	}
 }
@@ -151,7 +151,7 @@ func TestRecordUsageInATransactionUnderWriteBehind(t *testing.T) {
 		}
 		b.commit(tx)
 		require.EqualValues(t, 4901, b.requests(b.Client))
-		require.Eventually(t, func() bool { return b.count(rollups) == 4901 }, time.Minute, time.Millisecond, "the commit wakes the compactor")
+		require.Eventually(t, func() bool { return b.count(rollups) == 4901 }, time.Minute, time.Millisecond)
 		require.EqualValues(t, 4901, b.requests(b.Client))
 	}
 	require.NoError(t, b.Usage.RecordUsage(t.Context(), batch[0]).Err())

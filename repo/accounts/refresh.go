@@ -100,7 +100,7 @@ func (r *Repo) RefreshOAuthToken(ctx context.Context, accountID string) result.R
 	if err != nil {
 		return result.Fail[Refreshed](err)
 	}
-	outside, err := r.refreshable(id)
+	outside, err := r.refreshable(ctx, id)
 	if err != nil {
 		return result.Fail[Refreshed](err)
 	}

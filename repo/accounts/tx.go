@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -49,9 +50,13 @@ var (
 // refreshable gives the Repo that refreshes an account. It is never one inside a
 // transaction, whose end must not undo what a provider has done: the old refresh
 // token may be spent. Nor may a token be fetched whose row the transaction has locked.
-func (r *Repo) refreshable(id uuid.UUID) (*Repo, error) {
+func (r *Repo) refreshable(ctx context.Context, id uuid.UUID) (*Repo, error) {
 	if r.outer == nil {
 		return r, nil
+	}
+	open := func(context.Context, db.DBTX) error { return nil }
+	if err := r.Primary.Read(ctx, open); err != nil {
+		return nil, err // the transaction has ended
 	}
 	if _, locked := r.changed.Load(id); locked {
 		return nil, errLocked
