@@ -116,10 +116,8 @@ func newAccountsSetStatusCmd(asJSON *bool) *cobra.Command {
 		Use: "set-status ID STATUS", Short: "Set an account's status: " + strings.Join(accounts.Statuses, ", "), Args: cobra.ExactArgs(2),
 		Example: "  relaystore accounts set-status ID inactive --message 'moved to another team'\n  relaystore accounts set-status ID rate_limited --reset-at 2026-01-01T12:00:00Z",
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if resetAt != "" {
-				if m.RateLimitResetAt, err = time.Parse(time.RFC3339, resetAt); err != nil {
-					return result.Invalid("reset-at", "must be a time such as 2026-01-01T12:00:00Z")
-				}
+			if m.RateLimitResetAt, err = parseMoment("reset-at", resetAt); err != nil {
+				return err
 			}
 			if c.Flags().Changed("tokens-remaining") {
 				m.TokensRemaining = &tokens
@@ -142,25 +140,43 @@ func newAccountsSetStatusCmd(asJSON *bool) *cobra.Command {
 	return c
 }
 
+// parseMoment reads a flag's time; none is the zero time.
+func parseMoment(flag, text string) (at time.Time, err error) {
+	if text == "" {
+		return at, nil
+	}
+	if at, err = time.Parse(time.RFC3339, text); err != nil {
+		return at, result.Invalid(flag, "must be a time such as 2026-01-01T12:00:00Z")
+	}
+	return at, nil
+}
+
 // readAccount reads the file, whose text is never quoted: it holds secrets.
 func readAccount(stdin io.Reader, path string) (data accounts.AccountData, err error) {
-	in := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return data, err
-		}
-		defer f.Close() //nolint:errcheck // it is only read
-		in = f
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxAccountFile+1))
+	text, err := readBounded(stdin, path, maxAccountFile)
 	switch {
 	case err != nil:
 		return data, err
-	case len(text) > maxAccountFile:
-		return data, result.Invalid("FILE", "larger than %d bytes", maxAccountFile)
 	case !json.Valid(text):
 		return data, result.Invalid("FILE", "not valid JSON")
 	}
 	return data, json.Unmarshal(text, &data)
+}
+
+// readBounded reads a file, or standard input where the path is -.
+func readBounded(stdin io.Reader, path string, limit int) ([]byte, error) {
+	in := stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // it is only read
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
+	if err == nil && len(text) > limit {
+		err = result.Invalid("FILE", "larger than %d bytes", limit)
+	}
+	return text, err
 }

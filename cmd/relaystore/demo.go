@@ -15,13 +15,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed14a526e0/relaystore/internal/devstack"
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/schema"
 )
 
-const demoHelp = `Plays a gateway's life through the library: keys, validation, usage, figures and
-a revocation, on a private PostgreSQL and Redis that go away with it.
+const demoHelp = `Plays a gateway's life through the library: keys, validation, usage, figures,
+upstream accounts, an OAuth refresh, sessions and a revocation, on a private
+PostgreSQL and Redis that go away with it.
 
 Where DATABASE_URL or REDIS_URL is set, that server is used instead: the demo
 works there in a database and under a key prefix of its own, and removes them.`
@@ -70,7 +74,18 @@ func (s *story) tell(ctx context.Context) (err error) {
 	if err := schema.Migrate(ctx, place.databaseURL); err != nil {
 		return result.From(err)
 	}
-	cfg := repo.Config{DatabaseURL: place.databaseURL, RedisURL: place.redisURL, KeyPrefix: place.prefix}
+	if s.provider, err = newProvider(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.provider.Close()) }()
+	keys, err := seal.Generate()
+	if err != nil {
+		return err
+	}
+	cfg := repo.Config{
+		DatabaseURL: place.databaseURL, RedisURL: place.redisURL, KeyPrefix: place.prefix,
+		Keyset: keys, OAuth: oauth.Endpoints{accounts.Claude: {TokenURL: s.provider.url, ClientID: "demo"}},
+	}
 	return withConfig(ctx, cfg, func(client *repo.Client) error { return s.play(ctx, client) })
 }
 

@@ -19,6 +19,13 @@ var demoSays = []string{
 	"duplicate: true",
 	"claude-opus-4-20250514",
 	"page 3 of 3: erin's old laptop",
+	"available, best first: main, spare, pool",
+	"the provider said 429 to main; available: spare, pool",
+	"its limit has passed, nobody wrote that; available: main, spare, pool",
+	"16 callers got one new token, the provider was called 1 time",
+	"printed or logged, credentials are [redacted]",
+	"✓ alice, user, {\"theme\":\"dark\"}",
+	"✗ after the log-out: DB_RECORD_NOT_FOUND",
 	"✗ alice's editor     refused: disabled",
 	"nothing is left behind",
 }
@@ -31,6 +38,7 @@ func TestDemoOnPrivateServers(t *testing.T) {
 	for _, line := range demoSays {
 		require.Contains(t, out, line)
 	}
+	require.NotContains(t, out, "tok-")
 	require.Empty(t, entries(t, p.tmp))
 	require.Empty(t, processesIn(p.tmp))
 }

@@ -26,7 +26,10 @@ const (
 )
 
 // story prints what the demo does.
-type story struct{ w io.Writer }
+type story struct {
+	w        io.Writer
+	provider *provider
+}
 
 func (s *story) title(text string) {
 	fmt.Fprintf(s.w, "\n  %s\n  %s\n\n", text, strings.Repeat("═", len(text)))
@@ -49,7 +52,7 @@ func (s *story) play(ctx context.Context, c *repo.Client) error {
 		return err
 	}
 	for _, chapter := range []func(context.Context, *repo.Client, []client) error{
-		s.validate, s.record, s.figures, s.list, s.revoke,
+		s.validate, s.record, s.figures, s.list, s.accounts, s.sessions, s.revoke,
 	} {
 		if err := chapter(ctx, c, clients); err != nil {
 			return err

@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,16 +11,24 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/testprovider"
+	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 var (
 	megabyte = strings.Repeat("x", 1<<20)
 	deep     = strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)
+	year0    = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
 	year1    = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
 	year10k  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	yearBig  = time.Date(1e9, 1, 1, 0, 0, 0, 0, time.UTC)
 )
+
+// injections are what a statement, a format or a path would take as its own.
+var injections = []string{"'; DROP TABLE accounts; --", `"; \copy`, "%s%n%x", "${jndi:ldap://x}", "../../etc/passwd", "\u202eabc", "$1", "{{.}}", "a\nb"}
 
 // badTexts are what no text may be.
 var badTexts = []string{megabyte, "a\x00b", "\xff\xfe", "\xc3"}
@@ -43,7 +52,7 @@ func badData() map[string][]accounts.AccountData {
 	for _, text := range append(badTexts, strings.Repeat("é", 256)) {
 		add("name", func(d *data) { d.Name = text })
 	}
-	for _, word := range append(badTexts, "", "Claude", "claude ", "claude-official", "all", "gemini,openai") {
+	for _, word := range append(slices.Concat(badTexts, injections), "", "Claude", "claude ", "claude-official", "all", "gemini,openai") {
 		add("platform", func(d *data) { d.Platform = word })
 		if word != "" {
 			add("accountType", func(d *data) { d.AccountType = word })
@@ -81,7 +90,7 @@ func badData() map[string][]accounts.AccountData {
 	add("oauthData.accessToken", func(d *data) { d.OAuthData = &accounts.OAuthData{Scopes: []string{"s"}} })
 	add("oauthData.scopes", func(d *data) { d.OAuthData.Scopes = make([]string, 101) })
 	add("oauthData.scopes", func(d *data) { d.OAuthData.Scopes = []string{""} })
-	for _, at := range []time.Time{year1, year10k, time.Unix(-1, 0)} {
+	for _, at := range []time.Time{year0, year1, year10k, yearBig, time.Unix(-1, 0)} {
 		add("oauthData.expiresAt", func(d *data) { d.OAuthData.ExpiresAt = at })
 		add("details.subscriptionExpiresAt", func(d *data) { d.Details.SubscriptionExpiresAt = at })
 	}
@@ -129,7 +138,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 // What looks like SQL, a format or a path is a text like any other.
 func TestInjectionsAreTexts(t *testing.T) {
 	b := setup(t)
-	for _, text := range []string{"'; DROP TABLE accounts; --", `"; \copy`, "%s%n%x", "${jndi:ldap://x}", "../../etc/passwd", "\u202eabc", "$1", "{{.}}", "a\nb"} {
+	for _, text := range injections {
 		data := full(accounts.Claude)
 		data.Name, data.Description, data.ProxyConfig.Username, data.ProxyConfig.Password, data.Details.BaseURL = text, text, text, text, text
 		id := b.create(data)
@@ -140,46 +149,11 @@ func TestInjectionsAreTexts(t *testing.T) {
 	}
 }
 
-func TestHostileJSON(t *testing.T) {
-	t.Parallel()
-	nested := func(inner string) string { return `{"name":"n","platform":"claude",` + inner + `}` }
-	for doc, field := range map[string]string{
-		`{"platform":"claude"}`:                 "name",
-		`{"name":null}`:                         "name",
-		`{"name":"n","name":"m"}`:               "name",
-		`{"name":"n","Name":"m"}`:               "Name",
-		`{"name":"n","status":"active"}`:        "status",
-		`{"name":"n","__proto__":{}}`:           "__proto__",
-		`{"name":5}`:                            "name",
-		nested(`"oauthData":[]`):                "oauthData",
-		nested(`"oauthData":{"accessToken":1}`): "oauthData.accessToken",
-		nested(`"oauthData":{"accessToken":"a","accessToken":"b"}`):   "oauthData.accessToken",
-		nested(`"oauthData":{"accesstoken":"a"}`):                     "oauthData.accesstoken",
-		nested(`"oauthData":{"expiresAt":"tomorrow"}`):                "oauthData.expiresAt",
-		nested(`"oauthData":{"expiresAt":1e400}`):                     "oauthData.expiresAt",
-		nested(`"oauthData":{"scopes":"all"}`):                        "oauthData.scopes",
-		nested(`"proxyConfig":{"type":"http","host":"h"}`):            "proxyConfig.port",
-		nested(`"proxyConfig":{"type":"http","host":"h","port":1.5}`): "proxyConfig.port",
-		nested(`"proxyConfig":{"type":"http","host":"h","port":"1"}`): "proxyConfig.port",
-		nested(`"secrets":{"awsCredentials":{"accessKeyId":"a"}}`):    "secrets.awsCredentials.secretAccessKey",
-		nested(`"secrets":{"token":"a"}`):                             "secrets.token",
-		nested(`"details":{"dailyQuota":"5"}`):                        "details.dailyQuota",
-		nested(`"details":{"x":1,"x":2}`):                             "details.x",
-		nested(`"details":{"x":1,"extra":{"x":2}}`):                   "details.x",
-		nested(`"details":{"Region":"r"}`):                            "details.Region",
-		nested(`"details":` + strings.Repeat("[", 20000)):             "details",
-	} {
-		var d accounts.AccountData
-		err := d.UnmarshalJSON([]byte(doc))
-		requireField(t, err, result.InvalidQuery, field)
-	}
-	var d accounts.AccountData
-	require.NoError(t, json.Unmarshal([]byte(nested(`"details":{"region":"r","x":{"y":1},"extra":{"z":2}}`)), &d))
-	require.JSONEq(t, `{"x":{"y":1},"z":2}`, string(d.Details.Extra))
-}
-
 func TestBadStatusesPatchesAndFilters(t *testing.T) {
-	b := setup(t, uncached)
+	p := testprovider.Start(t)
+	b := setup(t, uncached, func(c *repo.Config) {
+		c.OAuth = oauth.Endpoints{accounts.Claude: {TokenURL: p.URL, ClientID: testprovider.ClientID}}
+	})
 	id := b.createClaude()
 	row := func() (text string) {
 		require.NoError(t, b.pool.QueryRow(b.ctx(), "SELECT a::text FROM accounts a").Scan(&text))
@@ -189,15 +163,16 @@ func TestBadStatusesPatchesAndFilters(t *testing.T) {
 	status := func(status string, m accounts.StatusMetadata) error {
 		return b.accs.UpdateAccountStatus(b.ctx(), id, status, m).Err()
 	}
-	for _, word := range append(badTexts, "", "Active", "active ", "expired", "active' OR '1'='1") {
+	for _, word := range append(slices.Concat(badTexts, injections), "", "Active", "active ", "expired", "active' OR '1'='1") {
 		requireField(t, status(word, accounts.StatusMetadata{}), result.InvalidQuery, "status")
 		if word != "" {
 			requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{Status: word}).Err(), result.InvalidQuery, "status")
 			requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Status: word}).Err(), result.InvalidQuery, "status")
 			requireField(t, b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{Platform: word}).Err(), result.InvalidQuery, "platform")
+			requireField(t, b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Platform: word}).Err(), result.InvalidQuery, "platform")
 		}
 	}
-	for _, at := range []time.Time{year1, year10k} {
+	for _, at := range []time.Time{year0, year1, year10k, yearBig} {
 		requireField(t, status("active", accounts.StatusMetadata{RateLimitResetAt: at}), result.InvalidQuery, "rateLimitResetAt")
 		requireField(t, status("active", accounts.StatusMetadata{LastRequestAt: at}), result.InvalidQuery, "lastRequestAt")
 	}
@@ -223,21 +198,46 @@ func TestBadStatusesPatchesAndFilters(t *testing.T) {
 	} {
 		requireField(t, b.accs.SetCredentials(b.ctx(), id, p).Err(), result.InvalidQuery, field)
 	}
-	for _, bad := range []string{"", "x", uuid.Nil.String(), megabyte, id + " "} {
+	for _, text := range badTexts {
+		for field, p := range badPatches(text) {
+			requireField(t, b.accs.SetCredentials(b.ctx(), id, p).Err(), result.InvalidQuery, field)
+		}
+	}
+	for _, at := range []time.Time{year0, year1, year10k, yearBig} {
+		p := accounts.CredentialsPatch{OAuthData: result.Set(accounts.OAuthData{AccessToken: "a", ExpiresAt: at})}
+		requireField(t, b.accs.SetCredentials(b.ctx(), id, p).Err(), result.InvalidQuery, "oauthData.expiresAt")
+	}
+	for _, bad := range append(slices.Concat(badTexts, injections), "", "x", uuid.Nil.String(), id+" ", id+"\x00", "{"+id+"}") {
 		for _, err := range []error{
 			b.accs.GetAccount(b.ctx(), bad).Err(), b.accs.GetClaudeAccount(b.ctx(), bad).Err(), b.accs.GetCredentials(b.ctx(), bad).Err(),
 			b.accs.DeleteAccount(b.ctx(), bad).Err(), b.accs.UpdateAccountStatus(b.ctx(), bad, "active", accounts.StatusMetadata{}).Err(),
 			b.accs.SetCredentials(b.ctx(), bad, accounts.CredentialsPatch{APIKey: result.Set("k")}).Err(),
+			b.accs.RefreshOAuthToken(b.ctx(), bad).Err(),
 		} {
 			requireField(t, err, result.InvalidQuery, "accountId")
 		}
 	}
 	require.Equal(t, before, row())
+	require.Zero(t, p.Calls())
+	require.Zero(t, b.count("SELECT count(*) FROM account_refreshes"))
+}
 
-	for doc, field := range map[string]string{`{"limit":"5"}`: "limit", `{"x":1}`: "x", `{"status":"a","status":"b"}`: "status"} {
-		requireField(t, json.Unmarshal([]byte(doc), &accounts.AvailableFilters{}), result.InvalidQuery, field)
-		requireField(t, json.Unmarshal([]byte(doc), &accounts.ListFilters{}), result.InvalidQuery, field)
+// badPatches are credentials with a text that no secret may be, by field.
+func badPatches(text string) map[string]accounts.CredentialsPatch {
+	proxy := func(change func(*accounts.ProxyConfig)) accounts.CredentialsPatch {
+		p := accounts.ProxyConfig{Type: "http", Host: "h", Port: 1}
+		change(&p)
+		return accounts.CredentialsPatch{ProxyConfig: result.Set(p)}
 	}
-	requireField(t, json.Unmarshal([]byte(`{"remaining":1}`), &accounts.StatusMetadata{}), result.InvalidQuery, "remaining")
-	requireField(t, json.Unmarshal([]byte(`{"refreshToken":"r"}`), &accounts.CredentialsPatch{}), result.InvalidQuery, "refreshToken")
+	return map[string]accounts.CredentialsPatch{
+		"oauthData.accessToken":  {OAuthData: result.Set(accounts.OAuthData{AccessToken: text})},
+		"oauthData.refreshToken": {OAuthData: result.Set(accounts.OAuthData{AccessToken: "a", RefreshToken: text})},
+		"oauthData.scopes":       {OAuthData: result.Set(accounts.OAuthData{AccessToken: "a", Scopes: []string{text}})},
+		"apiKey":                 {APIKey: result.Set(text)},
+		"secrets.bearerToken":    {Secrets: result.Set(accounts.Secrets{BearerToken: text})},
+		"proxyConfig.type":       proxy(func(p *accounts.ProxyConfig) { p.Type = text }),
+		"proxyConfig.host":       proxy(func(p *accounts.ProxyConfig) { p.Host = text }),
+		"proxyConfig.username":   proxy(func(p *accounts.ProxyConfig) { p.Username = text }),
+		"proxyConfig.password":   proxy(func(p *accounts.ProxyConfig) { p.Password = text }),
+	}
 }

@@ -156,6 +156,10 @@ func TestUsageStatsOfAccounts(t *testing.T) {
 	list, err := b.accs.GetAvailableAccounts(b.ctx(), accounts.AvailableFilters{}).Get()
 	require.NoError(t, err)
 	require.Equal(t, asked+1, strings.Count(l.text(), "UsageAccountTotals"), "one query for a whole list")
+	page, err := b.accs.ListAccounts(b.ctx(), accounts.ListFilters{}).Get()
+	require.NoError(t, err)
+	require.Equal(t, asked+2, strings.Count(l.text(), "UsageAccountTotals"), "and for a whole page")
+	require.Equal(t, marshal(t, want[two]), marshal(t, page.Accounts[0].UsageStats))
 	require.Len(t, list, 2)
 	for _, a := range list {
 		require.Equal(t, marshal(t, want[a.ID]), marshal(t, a.UsageStats))

@@ -19,8 +19,10 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
+	"github.com/seed14a526e0/relaystore/internal/testprovider"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -29,6 +31,8 @@ var secrets = []string{
 	"SECRET-ACCESS-0123456789", "SECRET-REFRESH-0123456789", "SECRET-PROXY-0123456789", "SECRET-APIKEY-0123456789", "SECRET-ID-0123456789",
 	"SECRET-EMAIL-0123456789", "SECRET-PASSWORD-0123456789", "SECRET-AWSID-0123456789", "SECRET-AWSKEY-0123456789", "SECRET-AWSSESSION-0123456789",
 	"SECRET-BEARER-0123456789", "SECRET-DROID-0123456789", "SECRET-SECOND-0123456789", "SECRET-THIRD-0123456789",
+	"SECRET-NEWACCESS-0123456789", "SECRET-NEWREFRESH-0123456789", "SECRET-CLIENT-0123456789",
+	"secret_in_lower_case", // what could be an error's word
 }
 
 func secretData(platform string) accounts.AccountData {
@@ -56,7 +60,9 @@ func requireNoSecret(t *testing.T, where, text string) {
 	t.Helper()
 	for _, s := range secrets {
 		for _, form := range forms(s) {
-			require.NotContains(t, text, form, where)
+			if i := strings.Index(text, form); i >= 0 {
+				require.Fail(t, "a secret in "+where, text[max(0, i-200):i+len(form)])
+			}
 		}
 	}
 }
@@ -111,7 +117,7 @@ func (l *written) traced(t *testing.T) func(*repo.Config) {
 
 // everything calls every method, also where it fails, and gives all that the
 // answers show.
-func (b *bundle) everything() string {
+func (b *bundle) everything(p *testprovider.Provider) string {
 	b.Helper()
 	var shown strings.Builder
 	show := func(v any) {
@@ -159,6 +165,7 @@ func (b *bundle) everything() string {
 	cancelled, cancel := context.WithCancel(b.ctx())
 	cancel()
 	public(b.accs.CreateAccount(cancelled, secretData(accounts.Claude)))
+	b.refreshes(p, show, public)
 	return shown.String()
 }
 
@@ -188,8 +195,11 @@ func (b *bundle) dump() (postgres, redis string) {
 
 func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {
 	l := &written{}
-	b := setup(t, l.traced(t))
-	shown := b.everything()
+	p := testprovider.Start(t)
+	b := setup(t, l.traced(t), func(c *repo.Config) {
+		c.OAuth = oauth.Endpoints{accounts.Claude: {TokenURL: p.URL, ClientID: testprovider.ClientID, ClientSecret: secrets[16]}}
+	})
+	shown := b.everything(p)
 	requireNoSecret(t, "answers and errors", shown)
 	require.Contains(t, shown, "[redacted]")
 	require.Contains(t, shown, "proxy.example")

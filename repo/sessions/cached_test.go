@@ -27,8 +27,13 @@ func TestHitsAskNobody(t *testing.T) {
 		require.True(t, b.says(b.process, token).IsValid)
 	}
 	require.Equal(t, before, b.reads.Load())
+	fresh := b.open(b.cfg)
+	require.True(t, b.says(fresh, token).IsValid)
+	require.LessOrEqual(t, fresh.reads.Load(), int64(1), "a miss asks once")
 	garbage := hashOf("garbage")
+	before = b.reads.Load()
 	require.True(t, b.unknown(b.process, garbage))
+	require.LessOrEqual(t, b.reads.Load(), before+1)
 	before = b.reads.Load()
 	require.True(t, b.unknown(b.process, garbage))
 	require.Equal(t, before, b.reads.Load(), "unknown tokens are known, too")

@@ -36,7 +36,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 	for _, id := range []string{"", "\x00", "\xff", strings.Repeat("x", 257), strings.Repeat("é", 129), strings.Repeat("x", 1<<20)} {
 		bad("userId", func(d *sessions.Data) { d.UserID = id })
 	}
-	for _, kind := range []sessions.UserType{"", "root", "Admin", "admin ", "user'; DROP TABLE sessions; --"} {
+	for _, kind := range []sessions.UserType{"", "root", "Admin", "admin ", "user'; DROP TABLE sessions; --", "\x00", "\xff", sessions.UserType(strings.Repeat("x", 1<<20))} {
 		bad("userType", func(d *sessions.Data) { d.UserType = kind })
 	}
 	for _, ttl := range []time.Duration{-1, -time.Hour, 1, time.Millisecond - 1, 36500*24*time.Hour + 1, math.MaxInt64, math.MinInt64} {
@@ -121,7 +121,7 @@ func TestFromJSONRefusesByName(t *testing.T) {
 		"userId":      {`"userType":"user","sessionData":{}`, `"userId":7,"userType":"user","sessionData":{}`, `"userId":null,"userType":"user","sessionData":{}`},
 		"userType":    {`"userId":"u","sessionData":{}`},
 		"sessionData": {`"userId":"u","userType":"user"`, `"userId":"u","userType":"user","sessionData":null`},
-		"ttlSeconds":  {`"ttlSeconds":"60"`, `"ttlSeconds":true`, `"ttlSeconds":1e300`, `"ttlSeconds":9223372037`, `"ttlSeconds":-1e12`, `"ttlSeconds":1e999`},
+		"ttlSeconds":  {`"ttlSeconds":"60"`, `"ttlSeconds":true`, `"ttlSeconds":1e300`, `"ttlSeconds":9223372037`, `"ttlSeconds":-1e12`, `"ttlSeconds":1e999`, `"ttlSeconds":"NaN"`, `"ttlSeconds":"Infinity"`, `"ttlSeconds":` + strings.Repeat("[", 20_000)},
 		"TTL":         {`"TTL":60`},
 		"token":       {`"token":"x"`},
 		"userid":      {`"userid":"x"`},
@@ -131,12 +131,15 @@ func TestFromJSONRefusesByName(t *testing.T) {
 				m += `,"userId":"u","userType":"user","sessionData":{}`
 			}
 			var d sessions.Data
-			requireField(t, json.Unmarshal([]byte("{"+m+"}"), &d), result.InvalidQuery, field)
+			requireField(t, d.UnmarshalJSON([]byte("{"+m+"}")), result.InvalidQuery, field)
 		}
 	}
 	var p sessions.Patch
 	for field, doc := range map[string]string{"extendTTL": `{"extendTTL":[]}`, "ttlSeconds": `{"ttlSeconds":5}`, "sessionData": `{"sessionData":{},"sessionData":{}}`} {
 		requireField(t, json.Unmarshal([]byte(doc), &p), result.InvalidQuery, field)
+	}
+	for _, ttl := range []string{"1e300", "1e999", "-1e12", `"NaN"`, `"2030-01-01"`, "true"} {
+		requireField(t, json.Unmarshal([]byte(`{"extendTTL":`+ttl+`}`), &p), result.InvalidQuery, "extendTTL")
 	}
 	var f sessions.Filters
 	requireField(t, json.Unmarshal([]byte(`{"limit":"x"}`), &f), result.InvalidQuery, "limit")

@@ -85,3 +85,6 @@ func (Endpoint) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[redacte
 
 // LogValue logs "[redacted]".
 func (Endpoint) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// LogValue logs "[redacted]": a handler that writes JSON asks no element of a map.
+func (Endpoints) LogValue() slog.Value { return slog.StringValue("[redacted]") }
