@@ -74,10 +74,12 @@ func (q *Queries) UsageAccountTotals(ctx context.Context, db DBTX, accountIds []
 const usageBatchAppend = `-- name: UsageBatchAppend :execrows
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
-    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
+    SELECT h, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
+    CROSS JOIN unnest($16::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), $16, $17, cardinality($2::uuid[]))
+    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -112,6 +114,7 @@ type UsageBatchAppendParams struct {
 	CacheReadTokens     []int64
 	TotalTokens         []int64
 	Costs               []dbtype.Decimal
+	LockTimeout         string
 	RequestHashes       []uuid.UUID
 	FirstAt             time.Time
 	LastAt              time.Time
@@ -122,14 +125,17 @@ type UsageBatchAppendParams struct {
 // the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 // has to sort it out when a requestId is registered already (unique_violation) or
 // one of the distinct keys does not exist (not_null_violation: then there is no
-// batch). Keys are counted by their primary key, once a key.
+// batch). It waits for a transaction that has one of the requestIds for lock_timeout,
+// then it is lock_not_available. Keys are counted by their primary key, once a key.
 //
 //	WITH registered AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
-//	    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest($15::uuid[]) AS h
+//	    SELECT h, (now() AT TIME ZONE 'UTC')::date
+//	    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
+//	    CROSS JOIN unnest($16::uuid[]) AS h
 //	), batch AS (
 //	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-//	    VALUES (nextval('usage_batch_id'), $16, $17, cardinality($2::uuid[]))
+//	    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -163,6 +169,7 @@ func (q *Queries) UsageBatchAppend(ctx context.Context, db DBTX, arg UsageBatchA
 		arg.CacheReadTokens,
 		arg.TotalTokens,
 		arg.Costs,
+		arg.LockTimeout,
 		arg.RequestHashes,
 		arg.FirstAt,
 		arg.LastAt,
@@ -188,7 +195,9 @@ WITH input AS (
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 ), fresh AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
-    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date FROM input i
+    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', coalesce(nullif($15::text, ''), current_setting('lock_timeout')), true)) AS patience
+    CROSS JOIN input i
     WHERE i.known AND i.request_hash <> '00000000-0000-0000-0000-000000000000'
     ORDER BY i.request_hash
     ON CONFLICT (request_hash) DO NOTHING
@@ -231,6 +240,7 @@ type UsageBatchInsertParams struct {
 	CacheReadTokens     []int64
 	TotalTokens         []int64
 	Costs               []dbtype.Decimal
+	LockTimeout         string
 }
 
 type UsageBatchInsertRow struct {
@@ -246,7 +256,8 @@ type UsageBatchInsertRow struct {
 // already (a repeat after a lost acknowledgement keeps its id). The nil UUID
 // stands for no requestId; the requestIds of one batch are distinct. Hashes are
 // inserted in order, so that two batches never wait for each other crosswise.
-// One row a record, in any order.
+// lock_timeout is as in UsageBatchAppend; ” leaves it to the transaction. One row a
+// record, in any order.
 //
 //	WITH input AS (
 //	    SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
@@ -262,7 +273,9 @@ type UsageBatchInsertRow struct {
 //	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 //	), fresh AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
-//	    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date FROM input i
+//	    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date
+//	    FROM (SELECT set_config('lock_timeout', coalesce(nullif($15::text, ''), current_setting('lock_timeout')), true)) AS patience
+//	    CROSS JOIN input i
 //	    WHERE i.known AND i.request_hash <> '00000000-0000-0000-0000-000000000000'
 //	    ORDER BY i.request_hash
 //	    ON CONFLICT (request_hash) DO NOTHING
@@ -304,6 +317,7 @@ func (q *Queries) UsageBatchInsert(ctx context.Context, db DBTX, arg UsageBatchI
 		arg.CacheReadTokens,
 		arg.TotalTokens,
 		arg.Costs,
+		arg.LockTimeout,
 	)
 	if err != nil {
 		return nil, err

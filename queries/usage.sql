@@ -8,10 +8,13 @@ SELECT usage_ensure_month(@month::timestamptz);
 -- the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 -- has to sort it out when a requestId is registered already (unique_violation) or
 -- one of the distinct keys does not exist (not_null_violation: then there is no
--- batch). Keys are counted by their primary key, once a key.
+-- batch). It waits for a transaction that has one of the requestIds for lock_timeout,
+-- then it is lock_not_available. Keys are counted by their primary key, once a key.
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
-    SELECT h, (now() AT TIME ZONE 'UTC')::date FROM unnest(@request_hashes::uuid[]) AS h
+    SELECT h, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', @lock_timeout::text, true)) AS patience
+    CROSS JOIN unnest(@request_hashes::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
     VALUES (nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[]))
@@ -40,7 +43,8 @@ FROM ROWS FROM (
 -- already (a repeat after a lost acknowledgement keeps its id). The nil UUID
 -- stands for no requestId; the requestIds of one batch are distinct. Hashes are
 -- inserted in order, so that two batches never wait for each other crosswise.
--- One row a record, in any order.
+-- lock_timeout is as in UsageBatchAppend; '' leaves it to the transaction. One row a
+-- record, in any order.
 WITH input AS (
     SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
@@ -55,7 +59,9 @@ WITH input AS (
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 ), fresh AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
-    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date FROM input i
+    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', coalesce(nullif(@lock_timeout::text, ''), current_setting('lock_timeout')), true)) AS patience
+    CROSS JOIN input i
     WHERE i.known AND i.request_hash <> '00000000-0000-0000-0000-000000000000'
     ORDER BY i.request_hash
     ON CONFLICT (request_hash) DO NOTHING

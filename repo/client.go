@@ -13,6 +13,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/batch"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -33,6 +34,8 @@ type Client struct {
 	Usage *usage.Repo
 	// Sessions keeps users' sessions.
 	Sessions *sessions.Repo
+	// Transactions joins calls of the others into one, and changes many rows at once.
+	Transactions *Transactions
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -41,6 +44,7 @@ type Client struct {
 	outbox   *strategy.Outbox
 	close    sync.Once
 	closeErr error
+	tx       *strategy.Tx // of a transaction's own client
 }
 
 // Open connects and checks that the database's schema fits this binary. A wrong
@@ -81,9 +85,25 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,
 	})
+	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
+}
+
+// inside gives the client of a transaction: every repo, on its connection.
+func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *Client {
+	in := &Client{tx: tx, Usage: c.Usage.InTx(p)}
+	in.APIKeys = c.APIKeys.InTx(p, in.Usage)
+	in.Accounts = c.Accounts.InTx(p, in.Usage)
+	in.Sessions = c.Sessions.InTx(p)
+	in.Transactions = &Transactions{client: in, primary: p, open: c.Transactions.open, opts: opts}
+	return in
+}
+
+// domains are the tables that BatchOperation changes.
+func (c *Client) domains() []batch.Domain {
+	return []batch.Domain{c.APIKeys.Batch(), c.Sessions.Batch()}
 }
 
 // listen is how to hear notifications: past a pooler, which loses them.
@@ -169,15 +189,22 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, pc)
 }
 
-// Close writes what is still in memory, drains the journal, ends the background
-// work and closes the connections. What is not written by ctx's deadline is an
-// error with its number in details.remaining; under write_behind, it stays in the
-// journal for other processes. Past ctx's deadline it stops waiting for calls that are still
-// running and says so. A second Close gives what the first one gave.
+// Close rolls open transactions back, writes what is still in memory, drains the
+// journal, ends the background work and closes the connections. What is not written
+// by ctx's deadline is an error with its number in details.remaining; under
+// write_behind, it stays in the journal for other processes. Past ctx's deadline it
+// stops waiting for calls that are still running and says so. A second Close gives
+// what the first one gave. Close of a transaction's own client rolls that back, where
+// it is still open.
 func (c *Client) Close(ctx context.Context) error {
+	if c.tx != nil {
+		c.tx.End("its client was closed")
+		return nil
+	}
 	c.close.Do(func() {
 		written, released := make(chan error, 1), make(chan struct{})
 		go func() {
+			c.Transactions.open.close()
 			c.outbox.Close()
 			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.release()

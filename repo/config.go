@@ -26,6 +26,7 @@ const (
 	DefaultConnectTimeout = 5 * time.Second
 	DefaultOpTimeout      = 5 * time.Second
 	DefaultMaxStaleness   = 5 * time.Second
+	DefaultTxTimeout      = 30 * time.Second
 )
 
 // UsageWrites of a Config, by the contract's names.
@@ -69,6 +70,13 @@ type Config struct {
 	KeyPrefix string
 	// MaxConns bounds the PostgreSQL connections. Env RELAYSTORE_MAX_CONNS.
 	MaxConns int
+	// MaxTransactions bounds the transactions that are open at a time, each of which
+	// keeps a connection: below MaxConns, 0 is half of it. With one connection there
+	// are none. Env RELAYSTORE_MAX_TRANSACTIONS.
+	MaxTransactions int
+	// TxTimeout is how long a transaction may take that names no timeout. Env
+	// RELAYSTORE_TX_TIMEOUT.
+	TxTimeout time.Duration
 	// RequireRedis makes an unreachable Redis an error of Open; else Open warns,
 	// works without a cache and uses Redis once it is there. Env
 	// RELAYSTORE_REQUIRE_REDIS.
@@ -220,6 +228,9 @@ func (c Config) checkBounds() error {
 	if c.MaxConns < 0 || c.MaxConns > maxConnsLimit {
 		errs = append(errs, result.Invalid("RELAYSTORE_MAX_CONNS", "must lie between 1 and %d", maxConnsLimit))
 	}
+	if c.MaxTransactions < 0 || c.MaxTransactions > 0 && c.MaxTransactions >= c.conns() {
+		errs = append(errs, result.Invalid("RELAYSTORE_MAX_TRANSACTIONS", "must lie between 1 and one less than the %d connections", c.conns()))
+	}
 	if rate := c.ConsistencyChecks; !(rate <= 0 || rate >= minChecks && rate <= maxChecks) { // NaN as well
 		errs = append(errs, result.Invalid("RELAYSTORE_CONSISTENCY_CHECKS", "must lie between %g and %d, or be negative", minChecks, maxChecks))
 	}
@@ -239,6 +250,7 @@ func (c Config) checkBounds() error {
 	}{
 		{"RELAYSTORE_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, maxTimeout},
 		{"RELAYSTORE_OP_TIMEOUT", c.OpTimeout, time.Millisecond, maxTimeout},
+		{"RELAYSTORE_TX_TIMEOUT", c.TxTimeout, time.Millisecond, maxTimeout},
 		{"RELAYSTORE_MAX_STALENESS", c.MaxStaleness, minStaleness, maxTimeout},
 		{"RELAYSTORE_STALE_IF_ERROR", c.StaleIfError, time.Second, maxStale},
 		{"RELAYSTORE_REQUEST_ID_WINDOW", c.RequestIDWindow, shortestWindow, maxWindow},
@@ -289,6 +301,14 @@ func (c Config) refresher() (accounts.TokenRefresher, error) {
 	return oauth.New(c.OAuth)
 }
 
+// conns is how many connections the pool may have.
+func (c Config) conns() int {
+	if c.Pool != nil {
+		return int(c.Pool.Config().MaxConns)
+	}
+	return cmp.Or(c.MaxConns, DefaultMaxConns)
+}
+
 // withDefaults fills in what is zero.
 func (c Config) withDefaults() Config {
 	def := func(d *time.Duration, v time.Duration) {
@@ -298,6 +318,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.ConnectTimeout, DefaultConnectTimeout)
 	def(&c.OpTimeout, DefaultOpTimeout)
+	def(&c.TxTimeout, DefaultTxTimeout)
 	def(&c.MaxStaleness, DefaultMaxStaleness)
 	def(&c.RequestIDWindow, usage.DefaultRequestIDWindow)
 	if c.KeyPrefix == "" {
@@ -308,6 +329,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxConns == 0 {
 		c.MaxConns = DefaultMaxConns
+	}
+	if c.MaxTransactions == 0 {
+		c.MaxTransactions = c.conns() / 2
 	}
 	if c.ConsistencyChecks == 0 {
 		c.ConsistencyChecks = 1

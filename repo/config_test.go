@@ -69,13 +69,15 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
-				CachedSessions: -1, MaxSessionData: 1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
+				CachedSessions: -1, MaxSessionData: 1, TxTimeout: time.Hour, MaxTransactions: -1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
 			},
 			[]string{
 				"RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_MAX_STALENESS",
-				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
+				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_TX_TIMEOUT", "RELAYSTORE_MAX_TRANSACTIONS", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
 			},
 		},
+		"as many transactions as connections":         {repo.Config{DatabaseURL: "postgres://x/db", MaxConns: 5, MaxTransactions: 5}, []string{"RELAYSTORE_MAX_TRANSACTIONS"}},
+		"as many transactions as default connections": {repo.Config{DatabaseURL: "postgres://x/db", MaxTransactions: repo.DefaultMaxConns}, []string{"RELAYSTORE_MAX_TRANSACTIONS"}},
 	} {
 		err := c.cfg.Validate()
 		require.ErrorIs(t, err, result.InvalidQuery, name)
@@ -96,6 +98,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
+		"RELAYSTORE_TX_TIMEOUT": "4s", "RELAYSTORE_MAX_TRANSACTIONS": "3",
 	} {
 		t.Setenv(name, value)
 	}
@@ -107,6 +110,7 @@ func TestConfigFromEnv(t *testing.T) {
 		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
+		TxTimeout: 4 * time.Second, MaxTransactions: 3,
 	}, got)
 	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())

@@ -27,6 +27,8 @@ func ConfigFromEnv() (Config, error) {
 		RedisURL:            os.Getenv("REDIS_URL"),
 		KeyPrefix:           os.Getenv("RELAYSTORE_KEY_PREFIX"),
 		MaxConns:            parsed("RELAYSTORE_MAX_CONNS", &errs, "a whole number", strconv.Atoi),
+		MaxTransactions:     parsed("RELAYSTORE_MAX_TRANSACTIONS", &errs, "a whole number", strconv.Atoi),
+		TxTimeout:           duration("RELAYSTORE_TX_TIMEOUT"),
 		RequireRedis:        parsed("RELAYSTORE_REQUIRE_REDIS", &errs, "true or false", strconv.ParseBool),
 		ConnectTimeout:      duration("RELAYSTORE_CONNECT_TIMEOUT"),
 		OpTimeout:           duration("RELAYSTORE_OP_TIMEOUT"),

@@ -30,6 +30,8 @@ func document(t *testing.T, text []byte) (v any) {
 var placeholders = map[any]*regexp.Regexp{
 	"<any>":  regexp.MustCompile(`(?s)^.+$`),
 	"<time>": regexp.MustCompile(`^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`),
+	"<uuid>": regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
+	"<key>":  regexp.MustCompile(`^cr_[0-9a-f]{64}$`),
 	"<hash>": regexp.MustCompile(`^[0-9a-f]{64}$`),
 }
 

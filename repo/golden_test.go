@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,13 +18,14 @@ import (
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/batch"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed, and <token n> in arguments for
-// the nth session token that the setup was given.
+// <time>, <uuid>, <key> and <hash> stand for what cannot be fixed; in arguments,
+// <token n> and <transaction n> stand for what the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
 	Cases []goldenCall `json:"cases"`
@@ -46,16 +48,16 @@ func TestGolden(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			golden := readGolden(t, file)
-			c := openGolden(t)
+			c := goldenClient{Client: openGolden(t)}
 			var tokens goldenTokens
 			for _, call := range golden.Setup {
-				out := tokens.in(call).make(t, c)
-				require.Contains(t, string(out), `"success":true`)
+				out := c.make(t, tokens.in(call))
+				require.NotContains(t, string(out), `"code":`)
 				tokens.add(out)
 			}
 			for _, call := range golden.Cases {
 				require.Equal(t, method, call.Call)
-				requireGolden(t, call.Name, call.Output, tokens.in(call).make(t, c))
+				requireGolden(t, call.Name, call.Output, c.make(t, tokens.in(call)))
 			}
 		})
 	}
@@ -99,8 +101,16 @@ func (goldenProvider) Refresh(_ context.Context, req accounts.RefreshRequest) (a
 	return accounts.Tokens{AccessToken: "access-2", RefreshToken: "refresh-2", ExpiresAt: time.Date(2099, 1, 2, 3, 4, 5, 678e6, time.UTC)}, nil
 }
 
+// goldenClient remembers the transactions that were begun: the argument
+// "<transaction 0>" is the first one's id.
+type goldenClient struct {
+	*repo.Client
+
+	begun []string
+}
+
 // make calls the method with its decoded arguments and marshals the envelope.
-func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
+func (c *goldenClient) make(t *testing.T, g goldenCall) []byte {
 	t.Helper()
 	ctx := t.Context()
 	var answer any
@@ -139,12 +149,38 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
 	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":
 		answer = g.session(t, c.Sessions)
+	case "beginTransaction":
+		answer = c.begin(t, arg[repo.TxOptions](t, g, 0))
+	case "commitTransaction":
+		answer = c.Transactions.CommitTransaction(ctx, c.transaction(arg[string](t, g, 0)))
+	case "rollbackTransaction":
+		answer = c.Transactions.RollbackTransaction(ctx, c.transaction(arg[string](t, g, 0)))
+	case "batchOperation":
+		answer = c.Transactions.BatchOperation(ctx, arg[[]batch.Operation](t, g, 0), arg[repo.TxOptions](t, g, 1))
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}
 	out, err := json.Marshal(answer)
 	require.NoError(t, err)
 	return out
+}
+
+// begin gives what a JavaScript caller would see: the transaction, or the error.
+func (c *goldenClient) begin(t *testing.T, opts repo.TxOptions) any {
+	t.Helper()
+	tx, err := c.Transactions.BeginTransaction(t.Context(), opts)
+	if err != nil {
+		return err
+	}
+	c.begun = append(c.begun, tx.TransactionID)
+	return tx
+}
+
+func (c *goldenClient) transaction(text string) string {
+	for i, id := range c.begun {
+		text = strings.ReplaceAll(text, fmt.Sprintf("<transaction %d>", i), id)
+	}
+	return text
 }
 
 func arg[T any](t *testing.T, g goldenCall, i int) (v T) {

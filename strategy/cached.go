@@ -30,10 +30,11 @@ func Overload(err error) error {
 
 // Clock is the database's clock in microseconds, for cache.Records.Evict, which
 // asks where Redis cannot be told. Where the database does not answer either, it
-// guesses on the safe side: a minute is more than clocks differ.
+// guesses on the safe side: a minute is more than clocks differ. It is asked outside of
+// any transaction.
 func (p *Postgres) Clock(ctx context.Context) int64 {
 	var now time.Time
-	err := p.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err := p.Outside().Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		now, err = db.New().DatabaseClock(ctx, c)
 		return err
 	})

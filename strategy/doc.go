@@ -4,4 +4,10 @@
 // [Postgres] runs reads, writes and snapshots on a pool; [RetryPolicy] is the
 // contract's retryConfig. Both speak plain errors whose codes
 // [result.From] finds.
+//
+// A [Tx] is an open transaction; its [Tx.Primary] is a Postgres as well, whose
+// calls run on the transaction's connection, one after the other. So a repo works
+// inside a transaction as it does outside, if it asks [Postgres.InTx] before it
+// answers from a cache, leaves to [Postgres.AfterCommit] what others hear of, and
+// takes to [Postgres.Outside] what must not hang on the transaction.
 package strategy

@@ -24,12 +24,15 @@ type Postgres struct {
 	// OpTimeout bounds a call whose context has no deadline, all its retries
 	// together, and a commit that the caller no longer waits for.
 	OpTimeout time.Duration
+
+	scope *scope // of the transaction that this primary is inside, or nil
 }
 
 // Conns is how many connections there are at most.
 func (p *Postgres) Conns() int { return int(p.Pool.Config().MaxConns) }
 
-// Retrying gives the same primary with at most n retries.
+// Retrying gives the same primary with at most n retries; inside a transaction
+// there are none.
 func (p *Postgres) Retrying(n int) *Postgres {
 	c := *p
 	c.Retry.MaxRetries = n
@@ -40,6 +43,9 @@ func (p *Postgres) Retrying(n int) *Postgres {
 func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.do(ctx, f)
+	}
 	return p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
 	}, always)
@@ -49,6 +55,9 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.do(ctx, f)
+	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error {
@@ -63,6 +72,9 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.write(ctx, f)
+	}
 	var committing bool
 	err := p.Retry.Do(ctx, func() error {
 		committing = false
@@ -86,6 +98,9 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
+	if p.scope != nil {
+		return p.scope.write(ctx, f)
+	}
 	unknown := false
 	err := p.Retry.Do(ctx, func() error {
 		err := p.with(ctx, func(c *pgxpool.Conn) error {
@@ -104,25 +119,44 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 
 func always(error) bool { return true }
 
-// Bounded gives ctx the deadline OpTimeout where it has none.
+// Bounded gives ctx the deadline OpTimeout where it has none, and inside a
+// transaction the transaction's end, too.
 func (p *Postgres) Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
 	if _, has := ctx.Deadline(); has {
-		return context.WithCancel(ctx)
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, p.OpTimeout)
 	}
-	return context.WithTimeout(ctx, p.OpTimeout)
+	if p.scope == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(p.scope.tx.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error {
-	if err := ctx.Err(); err != nil {
-		return notAcquiredError{err}
-	}
-	conn, err := p.Pool.Acquire(ctx)
+	conn, err := p.acquire(ctx)
 	if err != nil {
-		return notAcquiredError{p.acquireError(ctx, err)}
+		return err
 	}
 	defer conn.Release()
 	dbtype.Register(conn.Conn().TypeMap())
 	return f(conn)
+}
+
+func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if p.scope != nil { // a way of calling that transactions do not know must not work beside them
+		return nil, result.New(result.InvalidQuery, "this call does not work inside a transaction")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, notAcquiredError{err}
+	}
+	conn, err := p.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, notAcquiredError{p.acquireError(ctx, err)}
+	}
+	return conn, nil
 }
 
 // acquireError tells a full pool from a server that does not answer: both show

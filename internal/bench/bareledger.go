@@ -169,7 +169,7 @@ func (b *bare) perSecond(ctx context.Context, conns, rows int, f func(context.Co
 
 // newBatch is the next n records in the statement's terms.
 func newBatch(s *stream, n int) db.UsageBatchAppendParams {
-	p := db.UsageBatchAppendParams{FirstAt: time.Now()}
+	p := db.UsageBatchAppendParams{FirstAt: time.Now(), LockTimeout: "0"}
 	p.LastAt = p.FirstAt
 	for range n {
 		r := s.next()

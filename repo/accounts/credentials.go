@@ -22,8 +22,7 @@ func (r *Repo) credentials(ctx context.Context, accountID string) (Credentials, 
 	if err != nil {
 		return Credentials{}, err
 	}
-	key := cacheKey(id)
-	rec, err := r.records.Get(ctx, &key, r.now())
+	rec, err := r.lookup(ctx, id)
 	switch {
 	case err != nil:
 		return Credentials{}, strategy.Overload(err)

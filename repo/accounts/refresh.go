@@ -90,12 +90,21 @@ func newRefreshes(opTimeout time.Duration) *refreshes {
 // naming accountId; a Repo without a TokenRefresher names TokenRefresher. Where the
 // credentials are replaced meanwhile, the new ones are given; where they hold no
 // access token, it is TransactionConflict.
+//
+// On a transaction's client it works beside the transaction, whose rollback does not
+// undo it: the provider may have taken the old token back. So it knows nothing of what
+// the transaction has written: an account that was created in it is RecordNotFound,
+// and one that was changed in it is InvalidQuery naming accountId, as its row is locked.
 func (r *Repo) RefreshOAuthToken(ctx context.Context, accountID string) result.Result[Refreshed] {
 	id, err := result.ParseID("accountId", accountID)
 	if err != nil {
 		return result.Fail[Refreshed](err)
 	}
-	return result.Of(r.refresh(ctx, id, 0))
+	outside, err := r.refreshable(ctx, id)
+	if err != nil {
+		return result.Fail[Refreshed](err)
+	}
+	return result.Of(outside.refresh(ctx, id, 0))
 }
 
 var (
@@ -160,6 +169,9 @@ func (rs *refreshes) end() {
 // stores what the process still keeps. Accounts whose tokens are perhaps lost are
 // named in details.accountIds: they may have to be authorised anew.
 func (r *Repo) Close(ctx context.Context) error {
+	if r.Primary.InTx() {
+		return nil // of a transaction's own client
+	}
 	rs := r.refreshes
 	rs.mu.Lock()
 	rs.closed = true

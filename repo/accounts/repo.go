@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,6 +53,9 @@ type Repo struct {
 	records   *cache.Records[record]
 	refreshes *refreshes
 	now       func() time.Time
+
+	outer   *Repo     // of one inside a transaction: the one outside
+	changed *sync.Map // the ids that its transaction has written
 }
 
 // New makes a Repo, whose background work Close ends.
@@ -72,7 +76,7 @@ func New(cfg Config) *Repo {
 // cached copies go before the caller hears that it is done.
 func (r *Repo) write(ctx context.Context, id uuid.UUID, f func(context.Context, db.DBTX) error) error {
 	err := r.Primary.Write(ctx, f)
-	r.records.Evict(ctx, r.Primary.Clock, cacheKey(id))
+	r.evict(ctx, id)
 	return named(err)
 }
 

@@ -34,9 +34,13 @@ type Resealed struct {
 // while gateways run: in batches of 100 accounts, each only if nobody has written it
 // meanwhile. It may be cut off at any time and called again. At the end it counts
 // what is left; 0 means that no secret needs an older key any more. progress, which
-// may be nil, hears how many of how many accounts are done.
+// may be nil, hears how many of how many accounts are done. Inside a transaction it is
+// InvalidQuery.
 func (r *Repo) Reseal(ctx context.Context, progress func(done, of int)) (Resealed, error) {
-	if r.Sealer == nil {
+	switch {
+	case r.Primary.InTx():
+		return Resealed{}, errResealInTx
+	case r.Sealer == nil:
 		return Resealed{}, errNoKeyset
 	}
 	run := &resealing{Repo: r, prefix: r.Sealer.PrimaryPrefix(), progress: progress}

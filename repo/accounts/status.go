@@ -64,7 +64,7 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 	})
 	// Touches come with each request: an eviction with each would leave no cache.
 	if changed || err != nil {
-		r.records.Evict(ctx, r.Primary.Clock, cacheKey(id))
+		r.evict(ctx, id)
 	}
 	return err
 }

@@ -76,6 +76,9 @@ func New(cfg Config) *Repo {
 
 // Close writes the last uses that are not stored yet, within ctx.
 func (r *Repo) Close(ctx context.Context) error {
+	if r.Primary.InTx() {
+		return nil
+	}
 	r.stop()
 	r.measure.Wait()
 	return r.used.close(ctx)
@@ -98,8 +101,16 @@ func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (hash
 		stale, err = f(ctx, tx)
 		return err
 	})
-	r.records.Evict(ctx, r.Primary.Clock, cacheKeys(stale)...)
+	r.evict(ctx, r.Primary, stale)
 	return named(err)
+}
+
+// evict makes cached copies go once the primary has committed.
+func (r *Repo) evict(ctx context.Context, primary *strategy.Postgres, hashes [][]byte) {
+	keys := cacheKeys(hashes)
+	if len(keys) > 0 {
+		primary.AfterCommit(ctx, func(ctx context.Context) { r.records.Evict(ctx, primary.Clock, keys...) })
+	}
 }
 
 func cacheKeys(hashes [][]byte) []cache.Key {

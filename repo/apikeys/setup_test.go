@@ -2,6 +2,7 @@ package apikeys_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -77,4 +78,11 @@ func requireField(t testing.TB, err error, code result.Code, field string) {
 	t.Helper()
 	require.ErrorIs(t, err, code)
 	require.Equal(t, field, result.From(err).Field(), err.Error())
+}
+
+func jsonOf(t testing.TB, value any) json.RawMessage {
+	t.Helper()
+	doc, err := json.Marshal(value)
+	require.NoError(t, err)
+	return doc
 }

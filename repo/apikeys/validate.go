@@ -59,7 +59,7 @@ var errUnknown = result.From(result.RecordNotFound)
 // find gives a key's record, whose life it starts where it waits for that, or
 // errUnknown.
 func (r *Repo) find(ctx context.Context, hash *cache.Key, now time.Time) (*record, error) {
-	rec, err := r.records.Get(ctx, hash, now)
+	rec, err := r.lookup(ctx, hash, now)
 	switch {
 	case err != nil:
 		return nil, strategy.Overload(err)

@@ -150,15 +150,15 @@ func TestNoStaleYesInTheWritersProcess(t *testing.T) {
 	b := setup(t)
 	k := b.create(apikeys.KeyData{})
 	ctx, stop := context.WithCancel(b.ctx())
-	var off atomic.Bool
+	var rounds atomic.Int64 // odd while the key is off; a number tells one such time from the next
 	var stale atomic.Int64
 	var readers sync.WaitGroup
 	for range 4 {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				wasOff := off.Load()
+				round := rounds.Load()
 				v, err := b.keys.ValidateAPIKey(ctx, k.HashedKey).Get()
-				if err == nil && v.IsActive && wasOff && off.Load() {
+				if err == nil && v.IsActive && round%2 == 1 && round == rounds.Load() {
 					stale.Add(1)
 				}
 			}
@@ -166,11 +166,11 @@ func TestNoStaleYesInTheWritersProcess(t *testing.T) {
 	}
 	for range 100 {
 		require.NoError(t, b.keys.UpdateAPIKey(b.ctx(), k.ID, apikeys.Patch{IsActive: result.Set(false)}).Err())
-		off.Store(true)
+		rounds.Add(1)
 		for range 5 {
 			require.False(t, b.active(k.HashedKey))
 		}
-		off.Store(false)
+		rounds.Add(1)
 		require.NoError(t, b.keys.UpdateAPIKey(b.ctx(), k.ID, apikeys.Patch{IsActive: result.Set(true)}).Err())
 	}
 	stop()

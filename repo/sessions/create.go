@@ -29,9 +29,14 @@ func (r *Repo) create(ctx context.Context, data Data) (Created, error) {
 	token, now := newToken(), r.now().UTC().Truncate(time.Microsecond)
 	hash := sha256.Sum256([]byte(token))
 	ends := now.Add(cmp.Or(data.TTL, DefaultTTL)).Truncate(time.Microsecond)
-	// No copy has to go: nobody can have asked for the token yet.
+	// No copy has to go: nobody can have asked for the token yet, but before the commit
+	// of a transaction.
+	var stale []cache.Key
+	if r.Primary.InTx() {
+		stale = []cache.Key{hash}
+	}
 	err = r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
-		return nil, r.queries.SessionInsert(ctx, tx, db.SessionInsertParams{
+		return stale, r.queries.SessionInsert(ctx, tx, db.SessionInsertParams{
 			ID: uuid.Must(uuid.NewV7()), TokenHash: hash[:], UserID: data.UserID, UserType: string(data.UserType),
 			SessionData: dbtype.JSON(data.SessionData), IpAddress: ip, UserAgent: data.UserAgent,
 			CreatedAt: now, ExpiresAt: ends,

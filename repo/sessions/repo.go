@@ -67,10 +67,18 @@ func (r *Repo) write(ctx context.Context, f func(context.Context, db.DBTX) (stal
 	return err
 }
 
-// evict makes later calls of this process begin look-ups of their own as well.
-func (r *Repo) evict(ctx context.Context, keys ...cache.Key) {
-	r.records.Evict(ctx, r.Primary.Clock, keys...)
-	r.uncached.Evict(ctx, r.Primary.Clock, keys...)
+// evict makes cached copies go once the primary has committed, and later calls of
+// this process begin look-ups of their own as well.
+func (r *Repo) evict(ctx context.Context, keys ...cache.Key) { r.evictAfter(ctx, r.Primary, keys...) }
+
+func (r *Repo) evictAfter(ctx context.Context, primary *strategy.Postgres, keys ...cache.Key) {
+	if len(keys) == 0 {
+		return
+	}
+	primary.AfterCommit(ctx, func(ctx context.Context) {
+		r.records.Evict(ctx, primary.Clock, keys...)
+		r.uncached.Evict(ctx, primary.Clock, keys...)
+	})
 }
 
 func cacheKeys(hashes [][]byte) []cache.Key {

@@ -31,7 +31,10 @@ func newBehind(r *Repo, j *cache.Journal) *behind {
 // write gives the outcomes of entries, under write_behind once the journal has
 // them.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
-	if r.behind == nil {
+	switch {
+	case r.Primary.InTx():
+		return r.writeInTx(ctx, entries)
+	case r.behind == nil:
 		return r.writer.write(ctx, entries)
 	}
 	return r.behind.write(ctx, entries)
@@ -87,7 +90,7 @@ func (b *behind) writeThrough(batch []*waiting, unsure bool) {
 	for _, w := range batch {
 		w.unsure = unsure
 	}
-	b.repo.commit(batch)
+	b.repo.commitAll(b.writer, batch)
 }
 
 // close takes no more records, drains the journal, and tells how many remain in

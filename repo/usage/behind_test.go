@@ -97,7 +97,7 @@ func TestFallbackMeetsTheFlush(t *testing.T) {
 		flushing, err := b.pool.Begin(t.Context())
 		require.NoError(t, err)
 		defer flushing.Rollback(context.Background()) //nolint:errcheck // committed below
-		_, err = b.insert(t.Context(), flushing, queued(e), false)
+		_, err = b.insert(t.Context(), flushing, queued(e), false, "")
 		require.NoError(t, err)
 		batch := queued(checked(t, sample(uuid.NewString())), e)
 		for _, w := range batch {
@@ -106,7 +106,8 @@ func TestFallbackMeetsTheFlush(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			b.commit(batch)
+			b.commitAll(b.writer, batch)
+			batch[0].left.Wait()
 		}()
 		require.Eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1

@@ -47,13 +47,17 @@ type CleanupOptions struct {
 // begins or ends inside a quarter of an hour of it counts that one as a whole, and
 // says so with approximate. Whole months go at once, the rest in small batches, and
 // recording goes on. Several processes may clean up together. After a failure,
-// details.deletedRecords tells what is gone already; calling again goes on.
+// details.deletedRecords tells what is gone already; calling again goes on. Inside a
+// transaction, which would keep everybody's records waiting, it is InvalidQuery.
 func (r *Repo) CleanupOldStats(ctx context.Context, retentionDays int) result.Result[Cleanup] {
 	return r.Cleanup(ctx, CleanupOptions{RetentionDays: retentionDays})
 }
 
 // Cleanup is CleanupOldStats with more to choose.
 func (r *Repo) Cleanup(ctx context.Context, o CleanupOptions) result.Result[Cleanup] {
+	if r.Primary.InTx() {
+		return result.Fail[Cleanup](errCleanupInTx)
+	}
 	if o.RetentionDays < 1 || o.RetentionDays > maxRetentionDays {
 		return result.Of(Cleanup{}, error(result.Invalid("retentionDays", "must lie between 1 and %d", maxRetentionDays)))
 	}

@@ -16,23 +16,25 @@ import (
 )
 
 // commit writes a batch and tells each entry's caller. Entries that share their
-// requestId with another one of the batch wait for what becomes of that one.
-func (r *Repo) commit(all []*waiting) {
+// requestId with another one of the batch wait for what becomes of that one. It gives
+// those whose requestId a transaction has that has not ended: their callers are not
+// told yet.
+func (r *Repo) commit(ctx context.Context, all []*waiting) (blocked []*waiting) {
 	batch, twins := split(all)
-	r.commitDistinct(batch)
-	r.compactor.wake()
+	blocked = r.commitDistinct(ctx, batch)
+	r.Primary.AfterCommit(ctx, func(context.Context) { r.compactor.wake() })
 	if len(twins) == 0 {
-		return
+		return blocked
 	}
-	r.commitTwins(batch, twins)
+	return slices.Concat(blocked, r.commitTwins(ctx, batch, blocked, twins))
 }
 
 // commitTwins answers for the entries whose requestId has just been written by another one,
-// and tries those whose other one was refused.
-func (r *Repo) commitTwins(written, twins []*waiting) {
+// and tries those whose other one was refused, or is blocked.
+func (r *Repo) commitTwins(ctx context.Context, written, blocked, twins []*waiting) []*waiting {
 	done := make(map[uuid.UUID]bool, len(written))
 	for _, w := range written {
-		done[w.requestHash] = w.outcome.err == nil && !w.outcome.unknown
+		done[w.requestHash] = !slices.Contains(blocked, w) && w.outcome.err == nil && !w.outcome.unknown
 	}
 	var again []*waiting
 	for _, t := range twins {
@@ -42,9 +44,10 @@ func (r *Repo) commitTwins(written, twins []*waiting) {
 			again = append(again, t)
 		}
 	}
-	if len(again) > 0 {
-		r.commit(again)
+	if len(again) == 0 {
+		return nil
 	}
+	return r.commit(ctx, again)
 }
 
 // split takes out the later ones of entries with one requestId.
@@ -66,22 +69,26 @@ func split(all []*waiting) (batch, twins []*waiting) {
 
 // commitDistinct writes a batch whose requestIds differ. Where the batch fails by
 // the fault of some entry, its halves are tried, so that one bad record costs
-// nobody but its own caller.
-func (r *Repo) commitDistinct(batch []*waiting) {
-	outcomes, err := r.append(batch)
+// nobody but its own caller; those that are blocked are given back.
+func (r *Repo) commitDistinct(ctx context.Context, batch []*waiting) (blocked []*waiting) {
+	outcomes, err := r.append(ctx, batch)
+	waits := errors.Is(err, errBlocked)
 	switch {
 	case err == nil:
 		for i, w := range batch {
 			w.finish(outcomes[i])
 		}
-	case len(batch) > 1 && atFault(err):
-		r.commitDistinct(batch[:len(batch)/2])
-		r.commitDistinct(batch[len(batch)/2:])
+	case len(batch) > 1 && (waits || atFault(err)):
+		first := r.commitDistinct(ctx, batch[:len(batch)/2])
+		return slices.Concat(first, r.commitDistinct(ctx, batch[len(batch)/2:]))
+	case waits:
+		return batch
 	default:
 		for _, w := range batch {
 			w.finish(outcome{err: err})
 		}
 	}
+	return nil
 }
 
 // atFault tells whether an error is about what was written, not about the server.
@@ -95,23 +102,36 @@ func atFault(err error) bool {
 
 // append writes entries under their own ids, so that a repeat after a lost
 // acknowledgement finds them and adds nothing.
-func (r *Repo) append(batch []*waiting) (outcomes []outcome, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.Primary.OpTimeout)
+func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome, err error) {
+	if r.Primary.InTx() {
+		return r.appendInTx(ctx, batch)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
-	repeat := false
-	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) error {
-		defer func() { repeat = true }()
-		return r.months.with(ctx, c, batch, func() (err error) {
+	repeat, blocked := false, false
+	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		err = r.months.with(ctx, c, batch, func() (err error) {
 			if !repeat {
 				if _, err = r.queries.UsageBatchAppend(ctx, c, appendParams(batch)); err == nil || !sortedOut(err) {
 					outcomes = make([]outcome, len(batch))
 					return err
 				}
 			}
-			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure)
+			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure, blockedAfter)
 			return err
 		})
+		if blocked = isBlocked(err); blocked {
+			return nil // no call's patience, or retry, is for this
+		}
+		repeat = true
+		return err
 	})
+	if err == nil && blocked {
+		for _, w := range batch {
+			w.unsure = w.unsure || repeat // an earlier try may be what blocks it
+		}
+		return nil, errBlocked
+	}
 	return outcomes, err
 }
 
@@ -125,8 +145,9 @@ func sortedOut(err error) bool {
 // insert writes what is new and tells of each entry whether it is. Where a repeat
 // waited for its first try to commit, or for a flush of the journal that has it, too, its snapshot is older than that and shows
 // somebody else's record: a second look tells.
-func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, repeat bool) ([]outcome, error) {
+func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, repeat bool, lockTimeout string) ([]outcome, error) {
 	params := insertParams(batch)
+	params.LockTimeout = lockTimeout
 	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
 	if err == nil && repeat && slices.ContainsFunc(rows, func(row db.UsageBatchInsertRow) bool { return !row.Written }) {
 		var again []db.UsageBatchInsertRow
@@ -188,7 +209,7 @@ func appendParams(batch []*waiting) db.UsageBatchAppendParams {
 	distinct := slices.Clone(c.keys)
 	slices.SortFunc(distinct, compareIDs)
 	return db.UsageBatchAppendParams{
-		RequestHashes: hashes, DistinctKeys: slices.Compact(distinct),
+		LockTimeout: blockedAfter, RequestHashes: hashes, DistinctKeys: slices.Compact(distinct),
 		FirstAt: slices.MinFunc(c.at, time.Time.Compare), LastAt: slices.MaxFunc(c.at, time.Time.Compare),
 		Ids: c.ids, OccurredAt: c.at, APIKeyIds: c.keys, AccountIds: c.accounts, AccountTypes: c.accountTypes, Models: c.models,
 		Requests: c.requests, InputTokens: c.input, OutputTokens: c.output,

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -93,7 +94,9 @@ func (r *Repo) flush(entries []string) []error {
 	}
 	left.Add(len(batch))
 	if len(batch) > 0 {
-		r.commit(batch)
+		for _, w := range r.commit(context.Background(), batch) {
+			w.finish(outcome{err: errBlocked}) // it stays in the journal
+		}
 	}
 	works := false
 	for _, w := range batch {

@@ -28,8 +28,7 @@ func (m *months) with(ctx context.Context, c db.DBTX, batch []*waiting, write fu
 		return err
 	}
 	err := write()
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != noPartition || pg.ConstraintName != "" {
+	if !withoutPartition(err) {
 		return err
 	}
 	for _, w := range batch {
@@ -57,6 +56,11 @@ func (m *months) ensureAll(ctx context.Context, c db.DBTX, batch []*waiting) err
 }
 
 func monthOf(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
+
+func withoutPartition(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == noPartition && pg.ConstraintName == ""
+}
 
 func (m *months) ensure(ctx context.Context, c db.DBTX, month time.Time) error {
 	if _, known := m.ensured.Load(month); known {

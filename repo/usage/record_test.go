@@ -69,7 +69,7 @@ func TestLostAcknowledgement(t *testing.T) {
 		r.RequestID = requestID
 		e := checked(t, r)
 		for try := range 3 {
-			outcomes, err := b.append(queued(e))
+			outcomes, err := b.append(t.Context(), queued(e))
 			require.NoError(t, err)
 			require.Equal(t, []outcome{{}}, outcomes, "try %d: its own record is no duplicate", try)
 			b.requireRequests(t, 1)
@@ -91,14 +91,14 @@ func TestRepeatWaitsForTheFirstTry(t *testing.T) {
 		first, err := b.pool.Begin(t.Context())
 		require.NoError(t, err)
 		defer first.Rollback(context.Background()) //nolint:errcheck // committed below
-		outcomes, err := b.insert(t.Context(), first, queued(e), false)
+		outcomes, err := b.insert(t.Context(), first, queued(e), false, "")
 		require.NoError(t, err)
 		require.Equal(t, []outcome{{}}, outcomes)
 
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			outcomes, err = b.insert(t.Context(), b.pool, queued(e), true)
+			outcomes, err = b.insert(t.Context(), b.pool, queued(e), true, "")
 		}()
 		require.Eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM pg_stat_activity

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -36,7 +38,8 @@ type Repo struct {
 	months    months
 	compactor *compactor
 	writer    *writer
-	behind    *behind                   // nil under write_through
+	behind    *behind // nil under write_through
+	beside    *semaphore.Weighted
 	horizon   atomic.Pointer[time.Time] // the latest known; it only moves forward
 	now       func() time.Time
 }
@@ -47,9 +50,9 @@ func New(cfg Config) *Repo {
 		cfg.RequestIDWindow = DefaultRequestIDWindow
 	}
 	q := db.New()
-	r := &Repo{Config: cfg, queries: q, months: months{queries: q}, now: time.Now}
+	r := &Repo{Config: cfg, queries: q, months: months{queries: q}, beside: semaphore.NewWeighted(maxBeside), now: time.Now}
 	r.compactor = startCompactor(r)
-	r.writer = newWriter(r.commit)
+	r.writer = newWriter(func(batch []*waiting) { r.commitAll(r.writer, batch) })
 	r.horizon.Store(&firstTime)
 	if cfg.Journal != nil {
 		r.behind = newBehind(r, cfg.Journal)
@@ -64,6 +67,9 @@ func New(cfg Config) *Repo {
 // in the journal is flushed by other processes. Batches that are still
 // pending stay so: they count in every figure, and the next process compacts them.
 func (r *Repo) Close(ctx context.Context) error {
+	if r.Primary.InTx() {
+		return nil // of a transaction's own client
+	}
 	var err error
 	if r.behind != nil {
 		err = r.behind.close(ctx)

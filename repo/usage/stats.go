@@ -52,9 +52,13 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	return s, nil
 }
 
-// snapshot is for figures of several statements that must agree.
+// snapshot is for figures of several statements that must agree. A transaction has
+// settings of its own.
 func (r *Repo) snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	return r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) error {
+		if r.Primary.InTx() {
+			return f(ctx, c)
+		}
 		if err := r.queries.UsageSettings(ctx, c); err != nil {
 			return err
 		}

@@ -35,8 +35,12 @@ type VerifyOptions struct {
 // works, and replaced in the same transaction; no other row is touched.
 //
 // It may be ended by ctx and run again at any time. The report then, and after a
-// failure, tells how far it came. Cells that are wrong are not an error.
+// failure, tells how far it came. Cells that are wrong are not an error. Inside a
+// transaction it is InvalidQuery.
 func (r *Repo) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, error) {
+	if r.Primary.InTx() {
+		return VerifyReport{}, errVerifyInTx
+	}
 	v := r.verification(opts)
 	if err := v.run(ctx); err != nil {
 		return v.report, result.From(err)

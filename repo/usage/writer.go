@@ -31,8 +31,9 @@ type writer struct {
 	mu      sync.Mutex
 	queue   []*waiting
 	running int // lanes at work
+	beside  int // calls of aside
 	closing bool
-	idle    chan struct{} // closed when closing and no lane is at work
+	idle    chan struct{} // closed when closing and nothing is at work
 }
 
 func newWriter(commit func([]*waiting)) *writer {
@@ -46,7 +47,7 @@ type waiting struct {
 	started atomic.Bool // or given up by its caller: whoever sets it decides
 	left    *sync.WaitGroup
 	outcome outcome
-	unsure  bool // the journal may have it, too
+	unsure  bool // the journal, or an earlier try, may have it, too
 }
 
 // outcome is what became of an entry.
@@ -61,16 +62,21 @@ func (w *waiting) finish(o outcome) {
 	w.left.Done()
 }
 
+// await gives entries as they wait to be decided; left is how many are not.
+func await(entries []entry) (all []*waiting, left *sync.WaitGroup) {
+	all, left = make([]*waiting, len(entries)), new(sync.WaitGroup)
+	left.Add(len(entries))
+	for i := range entries {
+		all[i] = &waiting{entry: entries[i], left: left}
+	}
+	return all, left
+}
+
 // write queues entries and gives their outcomes when all are decided. Those that
 // have not been started when ctx ends are not written; those that have been are
 // waited for.
 func (w *writer) write(ctx context.Context, entries []entry) []*waiting {
-	all := make([]*waiting, len(entries))
-	var left sync.WaitGroup
-	left.Add(len(entries))
-	for i := range entries {
-		all[i] = &waiting{entry: entries[i], left: &left}
-	}
+	all, left := await(entries)
 	n := int64(len(all))
 	if err := w.room.Acquire(ctx, n); err != nil {
 		giveUp(ctx, all)
@@ -142,11 +148,30 @@ func (w *writer) take() []*waiting {
 	w.queue = w.queue[n:]
 	if len(batch) == 0 {
 		w.running--
-		if w.closing && w.running == 0 {
-			close(w.idle)
-		}
+		w.rest()
 	}
 	return batch
+}
+
+// aside runs f beside the lanes, for one of them; close waits for it, too.
+func (w *writer) aside(f func()) {
+	w.mu.Lock()
+	w.beside++
+	w.mu.Unlock()
+	go func() {
+		f()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.beside--
+		w.rest()
+	}()
+}
+
+// rest tells close when nothing is at work. The caller holds mu.
+func (w *writer) rest() {
+	if w.closing && w.running+w.beside == 0 {
+		close(w.idle)
+	}
 }
 
 // close takes no more, waits until everything is written, and tells how many
@@ -158,9 +183,7 @@ func (w *writer) close(ctx context.Context) error {
 		return nil
 	}
 	w.closing = true
-	if w.running == 0 {
-		close(w.idle)
-	}
+	w.rest()
 	w.mu.Unlock()
 	select {
 	case <-w.idle:
