@@ -716,6 +716,83 @@ func (q *Queries) UsageMonths(ctx context.Context, db DBTX, before time.Time) ([
 	return items, nil
 }
 
+const usageRecordAppend = `-- name: UsageRecordAppend :exec
+WITH registered AS (
+    INSERT INTO usage_requests (request_hash, recorded_on)
+    SELECT $14::uuid, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
+    WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
+), batch AS (
+    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+    RETURNING batch_id
+)
+INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
+    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
+VALUES ($1, $2, $3, $4,
+    (SELECT b.batch_id FROM batch b WHERE EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
+    $5, $6, $7, $8, $9, $10, $11,
+    $12, $13)
+`
+
+type UsageRecordAppendParams struct {
+	OccurredAt          time.Time
+	ID                  uuid.UUID
+	APIKeyID            uuid.UUID
+	AccountID           uuid.UUID
+	Requests            int64
+	InputTokens         int64
+	OutputTokens        int64
+	CacheCreationTokens int64
+	CacheReadTokens     int64
+	TotalTokens         int64
+	Cost                dbtype.Decimal
+	AccountType         string
+	Model               string
+	RequestHash         uuid.UUID
+	LockTimeout         string
+}
+
+// UsageBatchAppend of one record: without arrays it takes a sixth less time. The nil
+// UUID stands for no requestId.
+//
+//	WITH registered AS (
+//	    INSERT INTO usage_requests (request_hash, recorded_on)
+//	    SELECT $14::uuid, (now() AT TIME ZONE 'UTC')::date
+//	    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
+//	    WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
+//	), batch AS (
+//	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
+//	    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+//	    RETURNING batch_id
+//	)
+//	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
+//	    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
+//	VALUES ($1, $2, $3, $4,
+//	    (SELECT b.batch_id FROM batch b WHERE EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
+//	    $5, $6, $7, $8, $9, $10, $11,
+//	    $12, $13)
+func (q *Queries) UsageRecordAppend(ctx context.Context, db DBTX, arg UsageRecordAppendParams) error {
+	_, err := db.Exec(ctx, usageRecordAppend,
+		arg.OccurredAt,
+		arg.ID,
+		arg.APIKeyID,
+		arg.AccountID,
+		arg.Requests,
+		arg.InputTokens,
+		arg.OutputTokens,
+		arg.CacheCreationTokens,
+		arg.CacheReadTokens,
+		arg.TotalTokens,
+		arg.Cost,
+		arg.AccountType,
+		arg.Model,
+		arg.RequestHash,
+		arg.LockTimeout,
+	)
+	return err
+}
+
 const usageRecordsTrim = `-- name: UsageRecordsTrim :execrows
 DELETE FROM usage_records d USING (
     SELECT r.occurred_at, r.id FROM usage_records r

@@ -112,7 +112,7 @@ func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome
 	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		err = r.months.with(ctx, c, batch, func() (err error) {
 			if !repeat {
-				if _, err = r.queries.UsageBatchAppend(ctx, c, appendParams(batch)); err == nil || !sortedOut(err) {
+				if err = r.appendNew(ctx, c, batch); err == nil || !sortedOut(err) {
 					outcomes = make([]outcome, len(batch))
 					return err
 				}
@@ -133,6 +133,22 @@ func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome
 		return nil, errBlocked
 	}
 	return outcomes, err
+}
+
+// appendNew writes a batch that is new in every part.
+func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting) error {
+	if len(batch) > 1 {
+		_, err := r.queries.UsageBatchAppend(ctx, c, appendParams(batch))
+		return err
+	}
+	w := batch[0]
+	return r.queries.UsageRecordAppend(ctx, c, db.UsageRecordAppendParams{
+		LockTimeout: blockedAfter, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
+		APIKeyID: w.key, AccountID: w.account, AccountType: w.AccountType, Model: w.Model,
+		Requests: w.RequestCount, InputTokens: w.InputTokens, OutputTokens: w.OutputTokens,
+		CacheCreationTokens: w.CacheCreationTokens, CacheReadTokens: w.CacheReadTokens, TotalTokens: w.TotalTokens,
+		Cost: dbtype.Decimal{Decimal: w.Cost.Decimal()},
+	})
 }
 
 // sortedOut tells whether UsageBatchInsert gets along with what made
