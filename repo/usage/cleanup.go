@@ -19,8 +19,6 @@ const (
 	maxRetentionDays = 36_600
 	// trimBatch is how many rows one DELETE takes: 10,000 of the ledger's in 50 ms.
 	trimBatch = 10_000
-	// lockNotAvailable is the SQLSTATE of a passed lock_timeout.
-	lockNotAvailable = "55P03"
 )
 
 // Cleanup is what a clean-up did.

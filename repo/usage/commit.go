@@ -15,6 +15,14 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
+// SQLSTATEs that tell the statements' outcomes (PostgreSQL's manual, appendix A).
+const (
+	uniqueViolation  = "23505" // UsageBatchAppend: a requestId is registered
+	notNullViolation = "23502" // UsageBatchAppend: an unknown key, hence no batch
+	divisionByZero   = "22012" // UsageCompact: fewer records than the batches have
+	lockNotAvailable = "55P03" // lock_timeout has passed
+)
+
 // commit writes a batch and tells each entry's caller. Entries that share their
 // requestId with another one of the batch wait for what becomes of that one. It gives
 // those whose requestId a transaction has that has not ended: their callers are not
@@ -155,7 +163,7 @@ func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting) error
 // UsageBatchAppend fail: a registered requestId or an unknown key.
 func sortedOut(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "23502")
+	return errors.As(err, &pg) && (pg.Code == uniqueViolation || pg.Code == notNullViolation)
 }
 
 // insert writes what is new and tells of each entry whether it is. Where a repeat

@@ -118,7 +118,7 @@ func (r *Repo) compact(ctx context.Context) error {
 // next plan does.
 func foundLess(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "22012"
+	return errors.As(err, &pg) && pg.Code == divisionByZero
 }
 
 func (r *Repo) compactSome(ctx context.Context, batches int32) (row db.UsageCompactRow, err error) {
