@@ -54,7 +54,7 @@ func newRootCmd() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newAccountsCmd(), newBenchCmd(), newCleanupCmd(), newDemoCmd(), newDevCmd(), newKeysCmd(), newKeysetCmd(), newMigrateCmd(), newReplayCmd(), newResealCmd(), newSessionsCmd(), newTortureCmd(), newVerifyCmd(), newVersionCmd())
+	root.AddCommand(newAccountsCmd(), newBenchCmd(), newCleanupCmd(), newCostCmd(), newDemoCmd(), newDevCmd(), newKeysCmd(), newKeysetCmd(), newMigrateCmd(), newReplayCmd(), newResealCmd(), newSessionsCmd(), newStatsCmd(), newTortureCmd(), newVerifyCmd(), newVersionCmd())
 	return root
 }
 
