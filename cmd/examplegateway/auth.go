@@ -63,5 +63,5 @@ func (f *refusal) write(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", f.retryAfter)
 	}
 	w.WriteHeader(f.status)
-	fmt.Fprintf(w, `{"type":"error","error":{"type":%q,"message":%q}}`, f.kind, f.message)
+	fmt.Fprintf(w, `{"type":"error","error":{"type":%q,"message":%q}}`, f.kind, f.message) //nolint:gosec // constants
 }

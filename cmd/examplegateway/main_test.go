@@ -79,11 +79,11 @@ func (b *bundle) key(data apikeys.KeyData) (id, plaintext string) {
 
 func (b *bundle) account(data accounts.AccountData) (id string) {
 	b.Helper()
-	data.Name = "n"
-	if data.OAuthData == nil {
+	data.Name, data.Platform = "n", accounts.Claude
+	if data.OAuthData == nil && data.APIKey == "" {
 		data.OAuthData = &accounts.OAuthData{AccessToken: token}
 	}
-	a, err := b.client.Accounts.CreateClaudeAccount(b.Context(), data).Get()
+	a, err := b.client.Accounts.CreateAccount(b.Context(), data).Get()
 	require.NoError(b, err)
 	return a.ID
 }

@@ -101,7 +101,7 @@ func TestStreamArrivesPieceByPiece(t *testing.T) {
 	s.until("message_stop")
 	rest, err := io.ReadAll(s.in)
 	require.NoError(t, err)
-	require.Equal(t, "\n", string(rest))
+	require.Equal(t, "data: {\"type\":\"message_stop\"}\n\n", string(rest), "to the last byte, and no more")
 	require.Equal(t, ledger{Records: 1, Requests: 1, Input: 5, Output: 7, Total: 12, Cost: "0.00012"}, p.recorded(1))
 	p.stop(0)
 }
@@ -256,11 +256,9 @@ func TestProxyAndAPIKey(t *testing.T) {
 	require.NoError(t, err)
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
-	_, err = b.client.Accounts.CreateAccount(t.Context(), accounts.AccountData{
-		Platform: accounts.Claude, Name: "n", APIKey: "tok-secret-key",
-		ProxyConfig: &accounts.ProxyConfig{Type: "http", Host: host, Port: number, Username: "u", Password: "tok-secret"},
-	}).Get()
-	require.NoError(t, err)
+	b.account(accounts.AccountData{
+		APIKey: "tok-secret-key", ProxyConfig: &accounts.ProxyConfig{Type: "http", Host: host, Port: number, Username: "u", Password: "tok-secret"},
+	})
 	_, key := b.key(apikeys.KeyData{})
 	p := b.start("-upstream", "http://provider.test")
 	req := p.request(hello, "X-Api-Key", key)
