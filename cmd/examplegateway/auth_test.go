@@ -94,7 +94,7 @@ func TestRevokedWhileRunning(t *testing.T) {
 // PostgreSQL goes away: clients hear that it is the gateway's trouble, and when it is back
 // everything is, the record of a response that ended meanwhile included.
 func TestDatabaseAway(t *testing.T) {
-	b := setup(t, "RELAYSTORE_MAX_STALENESS=2s", "RELAYSTORE_STALE_IF_ERROR=1s")
+	b := setup(t, "RELAYSTORE_MAX_STALENESS=2s", "RELAYSTORE_STALE_IF_ERROR=2s")
 	b.account(accounts.AccountData{})
 	_, key := b.key(apikeys.KeyData{})
 	proxy := b.throughProxy()

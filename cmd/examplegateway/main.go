@@ -71,11 +71,8 @@ func run(log *slog.Logger) (err error) {
 // serve answers until ctx ends. Then no request begins, responses have grace to end, and
 // their records are waited for: each is written, or its loss is an error.
 func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration) (err error) {
-	requests, cutOff := context.WithCancel(context.Background())
-	defer cutOff()
 	server := &http.Server{ // relay.go bounds bodies, and how long they take
-		Handler: g.routes(), BaseContext: func(net.Listener) context.Context { return requests },
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: g.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -89,8 +86,7 @@ func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration
 	ending, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if server.Shutdown(ending) != nil {
-		cutOff() // what still streams ends here, and is recorded with what was produced
-		_ = server.Close()
+		_ = server.Close() // as a hang-up of each client: recorded with what was produced
 	}
 	_ = g.places.Acquire(context.Background(), maxPlaces) // all have ended: recordWithin bounds it
 	if n := g.lost.Load(); n > 0 {
