@@ -94,14 +94,14 @@ func (g *gateway) messages(w http.ResponseWriter, r *http.Request, key apikeys.V
 	w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
 	w.Header().Set("Request-Id", x.requestID)
 	w.WriteHeader(answer.StatusCode)
-	if err := x.pass(w, answer.Body, silence); !errors.Is(err, io.EOF) {
+	if err := x.pass(w, http.MaxBytesReader(nil, answer.Body, maxAnswer), silence); !errors.Is(err, io.EOF) {
 		panic(http.ErrAbortHandler) // the client must see that the answer is not whole
 	}
 }
 
 // pass passes the answer on, a stream's lines as they come. io.EOF is the answer's end.
 func (x *exchange) pass(w http.ResponseWriter, answer io.Reader, silence *time.Timer) error {
-	control, in := http.NewResponseController(w), bufio.NewReader(io.LimitReader(answer, maxAnswer))
+	control, in := http.NewResponseController(w), bufio.NewReader(answer)
 	for {
 		line, end := in.ReadBytes('\n')
 		silence.Reset(maxSilence)
