@@ -267,3 +267,20 @@ func TestProxyAndAPIKey(t *testing.T) {
 	require.Equal(t, []string{"provider.test", "tok-secret-key", "", "Basic dTp0b2stc2VjcmV0", "2023-06-01"}, seen)
 	p.stop(0)
 }
+
+// The provider's own count wins over that of the pieces, also where it is smaller.
+func TestCounting(t *testing.T) {
+	t.Parallel()
+	x := &exchange{}
+	for _, doc := range []string{`{"type":"message_start","message":{"usage":{"input_tokens":4,"cache_read_input_tokens":10,"cache_creation_input_tokens":2}}}`, ``, `:`, `{"usage":null}`} {
+		x.note([]byte(doc))
+	}
+	for range 3 {
+		x.note([]byte(`{"type":"content_block_delta"}`))
+	}
+	require.EqualValues(t, 3, x.record().OutputTokens)
+	x.note([]byte(`{"type":"message_delta","usage":{"output_tokens":2}}`))
+	rec := x.record()
+	require.Equal(t, []int64{4, 2, 2, 10, 18}, []int64{rec.InputTokens, rec.OutputTokens, rec.CacheCreationTokens, rec.CacheReadTokens, rec.TotalTokens})
+	require.Equal(t, "0.0000525", rec.Cost.String())
+}
