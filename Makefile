@@ -21,8 +21,8 @@ help: ## list the targets and variables
 	@echo '  PKG=./repo/... and TESTFLAGS="-race -run Name" narrow down make test.'
 
 .PHONY: build
-build: ## build bin/relaystore
-	@CGO_ENABLED=0 $(GO) build -o $(RELAYSTORE) ./cmd/relaystore
+build: ## build bin/relaystore and bin/examplegateway
+	@mkdir -p bin && CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/...
 
 .PHONY: servers
 servers:

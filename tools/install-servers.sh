@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the servers that development and tests need: PostgreSQL with
-# pg_stat_statements, Redis and, with --with-cc, what the race detector needs.
+# pg_stat_statements, Redis and, with --with-cc, what the race detector needs and
+# the curl that the README's commands call.
 # Silent when everything is there. On Debian and Ubuntu it uses apt-get, creates
 # no database cluster and starts no service; elsewhere it says what to install.
 set -eu
@@ -52,6 +53,7 @@ missing() {
 	[ -n "$with_cc" ] || return 0
 	command -v "${CC:-gcc}" >/dev/null || echo gcc
 	has_headers || echo libc6-dev
+	command -v curl >/dev/null || echo curl
 }
 
 packages=$(missing | tr '\n' ' ' | sed 's/ $//')
