@@ -24,6 +24,8 @@ type Postgres struct {
 	// OpTimeout bounds a call whose context has no deadline, all its retries
 	// together, and a commit that the caller no longer waits for.
 	OpTimeout time.Duration
+	// Meter counts the connections' use and the calls that failed; nil counts none.
+	Meter *Meter
 }
 
 // Conns is how many connections there are at most.
@@ -40,9 +42,9 @@ func (p *Postgres) Retrying(n int) *Postgres {
 func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
-	return p.Retry.Do(ctx, func() error {
+	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
-	}, always)
+	}, always))
 }
 
 // Snapshot is Read for several queries that must see one state of the database.
@@ -50,11 +52,11 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return p.Retry.Do(ctx, func() error {
+	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error {
 			return pgx.BeginTxFunc(ctx, c, opts, func(tx pgx.Tx) error { return f(ctx, tx) })
 		})
-	}, always)
+	}, always))
 }
 
 // Write runs f in one transaction. It is repeated only after a failure that has
@@ -74,6 +76,7 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 			})
 		})
 	}, func(err error) bool { return !committing || changedNothing(err) })
+	_ = p.Meter.outcome(err)
 	if err != nil && committing && !changedNothing(err) {
 		return outcomeUnknown(err)
 	}
@@ -96,6 +99,7 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 		unknown = unknown || err != nil && !changedNothing(err)
 		return err
 	}, always)
+	_ = p.Meter.outcome(err)
 	if err != nil && unknown {
 		return outcomeUnknown(err)
 	}
@@ -116,10 +120,13 @@ func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error 
 	if err := ctx.Err(); err != nil {
 		return notAcquiredError{err}
 	}
+	began := p.Meter.acquiring()
 	conn, err := p.Pool.Acquire(ctx)
+	p.Meter.acquired(began, err)
 	if err != nil {
 		return notAcquiredError{p.acquireError(ctx, err)}
 	}
+	defer p.Meter.released()
 	defer conn.Release()
 	dbtype.Register(conn.Conn().TypeMap())
 	return f(conn)

@@ -1,0 +1,4 @@
+package monitoring
+
+// Sources are figures of a process that others count.
+type Sources struct{}
