@@ -3,6 +3,7 @@ package monitoring
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -31,17 +32,22 @@ type Repo struct {
 	now     func() time.Time
 
 	stop context.CancelFunc
-	done chan struct{}
+	work sync.WaitGroup
 }
 
 // New makes a Repo, whose background work Close ends.
-func New(cfg Config) *Repo { return newRepo(cfg, time.Now) }
-
-func newRepo(cfg Config, now func() time.Time) *Repo {
+func New(cfg Config) *Repo {
+	r := newRepo(cfg, time.Now)
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Repo{Config: cfg, queries: db.New(), now: now, stop: stop, done: make(chan struct{})}
+	r.stop = stop
+	r.work.Go(func() { r.run(ctx) })
+	return r
+}
+
+// newRepo makes one that stores nothing by itself.
+func newRepo(cfg Config, now func() time.Time) *Repo {
+	r := &Repo{Config: cfg, queries: db.New(), now: now, stop: func() {}}
 	r.samples = newSampler(r)
-	go r.run(ctx)
 	return r
 }
 
@@ -52,7 +58,8 @@ const closeLimit = time.Second
 // cannot be stored is lost and no error: it is figures, not data.
 func (r *Repo) Close(ctx context.Context) {
 	r.stop()
-	<-r.done
+	r.work.Wait()
+	r.samples.roll(r.now(), true)
 	ctx, cancel := context.WithTimeout(ctx, closeLimit)
 	defer cancel()
 	if r.store(ctx) != nil {

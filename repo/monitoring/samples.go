@@ -80,7 +80,9 @@ func newSampler(r *Repo) *sampler {
 	return s
 }
 
-func begin(now time.Time) sample { return sample{minute: now.UTC().Truncate(time.Minute), id: uuid.New()} }
+func begin(now time.Time) sample {
+	return sample{minute: now.UTC().Truncate(time.Minute), id: uuid.New()}
+}
 
 // counted reads the meters: everything since they were made.
 func (s *sampler) counted(now time.Time) (c counts) {

@@ -26,7 +26,6 @@ const (
 
 // run stores each minute when it is over.
 func (r *Repo) run(ctx context.Context) {
-	defer close(r.done)
 	later := rand.N(spread) //nolint:gosec // any spread does
 	failing := false
 	var trimmed time.Time
