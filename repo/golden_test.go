@@ -17,12 +17,13 @@ import (
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed, and <token n> in arguments for
+// <time>, <hash> and <number> stand for what cannot be fixed, and <token n> in arguments for
 // the nth session token that the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
@@ -137,12 +138,24 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
 	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":
 		answer = g.session(t, c.Sessions)
+	case "getPerformanceMetrics":
+		answer = bare(c.Monitoring.GetPerformanceMetrics(ctx, arg[monitoring.Range](t, g, 0)))
+	case "getQueryStats":
+		answer = bare(c.Monitoring.GetQueryStats(ctx, arg[int](t, g, 0)))
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}
 	out, err := json.Marshal(answer)
 	require.NoError(t, err)
 	return out
+}
+
+// bare is the answer of a method whose contract shows no envelope.
+func bare[T any](v T, err error) any {
+	if err != nil {
+		return err
+	}
+	return v
 }
 
 func arg[T any](t *testing.T, g goldenCall, i int) (v T) {

@@ -28,6 +28,7 @@ import (
 // gatewayVar makes the test binary a gateway.
 const gatewayVar = "RELAYSTORE_TEST_GATEWAY"
 
+// TestMain is of package monitoring, which cannot import repo.
 func init() {
 	if os.Getenv(gatewayVar) == "" {
 		return
