@@ -34,7 +34,7 @@ type queryMeter struct {
 
 func (q *queryMeter) add(since, now time.Time, slow time.Duration, failed bool) {
 	d := max(0, now.Sub(since))
-	i := bits.Len64(uint64(d.Microseconds())) - firstDuration
+	i := bits.Len64(uint64(d.Microseconds())) - firstDuration //nolint:gosec // not negative
 	q.durations[min(max(i, 0), durations-1)].Add(1)
 	q.nanos.Add(int64(d))
 	q.lastAtNano.Store(now.UnixNano())

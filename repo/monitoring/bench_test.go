@@ -20,7 +20,8 @@ func BenchmarkStore(b *testing.B) {
 		require.NoError(b, p.query(ctx, fmt.Sprintf("N%d", i), 0, 1))
 	}
 	for b.Loop() {
-		require.NoError(b, p.minutePasses(ctx))
+		p.samples.roll(p.now(), true)
+		require.NoError(b, p.store(ctx))
 	}
 }
 
