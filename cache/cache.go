@@ -54,6 +54,8 @@ type Cache struct {
 	fresh   freshness
 	fences  fences
 
+	failures atomic.Int64
+
 	mu    sync.RWMutex
 	kinds map[string]invalidator
 
@@ -67,6 +69,7 @@ type invalidator interface {
 	invalidate(key *Key)
 	flush(keep bool)
 	dropAside()
+	counters() Counters
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
@@ -206,5 +209,6 @@ func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		defer cancel()
 		return struct{}{}, f(ctx, *client)
 	})
+	c.noteFailure(err)
 	return err
 }

@@ -19,18 +19,27 @@ func (r *Records[V]) miss(ctx context.Context, key *Key, now time.Time) (*V, err
 		select {
 		case res := <-r.shared(ctx, key, now):
 			if !errors.Is(res.Err, errLeft) {
-				v, _ := res.Val.(*V)
-				return v, res.Err
+				got, _ := res.Val.(found[V])
+				r.count(got.cached)
+				return got.record, res.Err
 			}
 		case <-ctx.Done():
 		}
-		switch err := ctx.Err(); {
-		case errors.Is(err, context.DeadlineExceeded) && r.turns.exhausted():
-			return nil, ErrOverload
-		case err != nil:
+		if err := ctx.Err(); err != nil {
+			r.count(false)
+			if errors.Is(err, context.DeadlineExceeded) && r.turns.exhausted() {
+				return nil, ErrOverload
+			}
 			return nil, err
 		}
 	}
+}
+
+// found is what a load gives its callers: the record, and whether the primary was
+// spared.
+type found[V any] struct {
+	record *V
+	cached bool
 }
 
 // shared begins a load, or joins the one that is under way. Once it has its turn it
@@ -51,36 +60,36 @@ func (r *Records[V]) shared(caller context.Context, key *Key, now time.Time) <-c
 
 // fill asks Redis, then the primary. The tickets come before the look at the
 // freshness: a connection that is lost after that look voids them.
-func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) (*V, error) {
+func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) (found[V], error) {
 	ticket, unknown := r.table.Begin(key), r.unknown.Begin(key)
 	usable := r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
 	vacant := false
 	if usable {
 		if v, known := r.kept(key); known {
-			return v, nil // another call has filled it since this one missed it
+			return found[V]{v, true}, nil // another call has filled it since this one missed it
 		}
 		var v *V
 		if v, vacant = r.lookup(ctx, key); v != nil && ticket.Store(*v) {
-			return v, nil // else it may be of a Redis that has lost writes
+			return found[V]{v, true}, nil // else it may be of a Redis that has lost writes
 		}
 	}
 	end, err := r.turn(caller)
 	if err != nil {
-		return nil, err
+		return found[V]{}, err
 	}
 	defer end()
 	v, err := r.Load(ctx, key)
 	switch {
 	case err != nil || !usable:
-		return v, err
+		return found[V]{record: v}, err
 	case v == nil:
 		unknown.Store(struct{}{})
-		return nil, nil
+		return found[V]{}, nil
 	}
 	if ticket.Store(*v) && vacant {
 		r.fillLater(ticket, v)
 	}
-	return v, nil
+	return found[V]{record: v}, nil
 }
 
 // turn waits for the turn at the primary for as long as the caller does, and no

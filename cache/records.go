@@ -61,6 +61,8 @@ type Records[V any] struct {
 	down    atomic.Int64 // until when the primary counts as down, in nanoseconds since the cache's base
 	fills   chan filling[V]
 	meter   meter
+	hits    striped
+	misses  atomic.Int64
 }
 
 // NewRecords adds a kind of records to a cache, which keeps one of each kind and may
@@ -85,6 +87,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, error) {
 	if r.cache.Fresh(now) {
 		if v, known := r.kept(key); known {
+			r.count(true)
 			return v, nil
 		}
 	}

@@ -158,6 +158,30 @@ func (q *Queries) CacheOutboxTrim(ctx context.Context, db DBTX, arg CacheOutboxT
 	return result.RowsAffected(), nil
 }
 
+const cacheOutboxWaiting = `-- name: CacheOutboxWaiting :one
+SELECT count(*) AS waiting,
+    coalesce(greatest(0, extract(epoch FROM statement_timestamp() - min(w.created_at)) * 1000000), 0)::bigint AS oldest_micros
+FROM (SELECT o.created_at FROM cache_outbox o ORDER BY o.id LIMIT $1) w
+`
+
+type CacheOutboxWaitingRow struct {
+	Waiting      int64
+	OldestMicros int64
+}
+
+// How many changes wait, counted up to row_limit, and since when the first of those
+// does, 0 without one. By primary key. One row.
+//
+//	SELECT count(*) AS waiting,
+//	    coalesce(greatest(0, extract(epoch FROM statement_timestamp() - min(w.created_at)) * 1000000), 0)::bigint AS oldest_micros
+//	FROM (SELECT o.created_at FROM cache_outbox o ORDER BY o.id LIMIT $1) w
+func (q *Queries) CacheOutboxWaiting(ctx context.Context, db DBTX, rowLimit int32) (CacheOutboxWaitingRow, error) {
+	row := db.QueryRow(ctx, cacheOutboxWaiting, rowLimit)
+	var i CacheOutboxWaitingRow
+	err := row.Scan(&i.Waiting, &i.OldestMicros)
+	return i, err
+}
+
 const commitSoon = `-- name: CommitSoon :exec
 SELECT set_config('synchronous_commit', 'off', true)
 `

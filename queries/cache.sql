@@ -44,3 +44,10 @@ UPDATE cache_heartbeat SET beat = @beat, epoch = @epoch, server = @server WHERE 
 -- Makes the next heartbeat open a new epoch: changes were dropped that Redis was
 -- not told of. One row.
 UPDATE cache_heartbeat SET server = '' WHERE only_row;
+
+-- name: CacheOutboxWaiting :one
+-- How many changes wait, counted up to row_limit, and since when the first of those
+-- does, 0 without one. By primary key. One row.
+SELECT count(*) AS waiting,
+    coalesce(greatest(0, extract(epoch FROM statement_timestamp() - min(w.created_at)) * 1000000), 0)::bigint AS oldest_micros
+FROM (SELECT o.created_at FROM cache_outbox o ORDER BY o.id LIMIT @row_limit) w;

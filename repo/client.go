@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/batch"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/usage"
@@ -36,6 +38,8 @@ type Client struct {
 	Sessions *sessions.Repo
 	// Transactions joins calls of the others into one, and changes many rows at once.
 	Transactions *Transactions
+	// Monitoring says how the data layer does.
+	Monitoring *monitoring.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -70,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		c.release()
 		return nil, err
 	}
-	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
+	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, Meter: c.meter(cfg)}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
@@ -86,14 +90,33 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
+	c.Monitoring = monitoring.New(monitoring.Config{Primary: primary, Cache: c.cache, Sources: c.sources(), Logger: cfg.Logger})
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
 }
 
-// inside gives the client of a transaction: every repo, on its connection.
+// meter gives what measures the queries of the pool. A pool that was passed in has one
+// only where its maker gave it one.
+func (c *Client) meter(cfg Config) *strategy.Meter {
+	if m := strategy.MeterOf(c.pool); m != nil {
+		return m
+	}
+	cfg.Logger.Warn("relaystore: the pool's tracer has no strategy.Meter, so the metrics have no queries")
+	return &strategy.Meter{}
+}
+
+func (c *Client) sources() monitoring.Sources {
+	s := monitoring.Sources{Consistency: c.APIKeys.Consistency, Batches: c.Usage.Batches}
+	if c.journal != nil {
+		s.Journal = c.Usage.JournalHealth
+	}
+	return s
+}
+
+// inside gives the client of a transaction: every repo of data, on its connection.
 func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *Client {
-	in := &Client{tx: tx, Usage: c.Usage.InTx(p)}
+	in := &Client{tx: tx, Usage: c.Usage.InTx(p), Monitoring: c.Monitoring}
 	in.APIKeys = c.APIKeys.InTx(p, in.Usage)
 	in.Accounts = c.Accounts.InTx(p, in.Usage)
 	in.Sessions = c.Sessions.InTx(p)
@@ -181,12 +204,21 @@ func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	}
 	pc.MaxConns = int32(cfg.MaxConns) //nolint:gosec // Validate bounds it
 	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
+	pc.ConnConfig.Tracer = tracer(cfg)
 	pc.PingTimeout = cfg.OpTimeout                          // a half-open connection must not hold its caller
 	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, and Go's text is taken for that
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "relaystore"
 	}
 	return pgxpool.NewWithConfig(ctx, pc)
+}
+
+func tracer(cfg Config) pgx.QueryTracer {
+	meter := &strategy.Meter{Slow: cfg.SlowQuery}
+	if cfg.Tracer == nil {
+		return meter
+	}
+	return multitracer.New(meter, cfg.Tracer)
 }
 
 // Close rolls open transactions back, writes what is still in memory, drains the
@@ -207,6 +239,7 @@ func (c *Client) Close(ctx context.Context) error {
 			c.Transactions.open.close()
 			c.outbox.Close()
 			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
+			c.Monitoring.Close(ctx) // last, so that it stores what the others' took
 			c.release()
 			close(released)
 		}()

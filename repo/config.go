@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -17,6 +18,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // Defaults of a Config.
@@ -27,6 +29,7 @@ const (
 	DefaultOpTimeout      = 5 * time.Second
 	DefaultMaxStaleness   = 5 * time.Second
 	DefaultTxTimeout      = 30 * time.Second
+	DefaultSlowQuery      = strategy.DefaultSlowQuery
 )
 
 // UsageWrites of a Config, by the contract's names.
@@ -140,10 +143,19 @@ type Config struct {
 	// RefreshAhead is how long before its expiry the token of an account that is not in
 	// error is refreshed without a call; 0 is never. Env RELAYSTORE_REFRESH_AHEAD.
 	RefreshAhead time.Duration
+	// SlowQuery is how long a query takes that counts as slow. Env
+	// RELAYSTORE_SLOW_QUERY.
+	SlowQuery time.Duration
 
+	// Tracer sees every query beside the library's own meter, such as otelpgx's for
+	// OpenTelemetry; see docs/monitoring.md. It may implement pgx's other tracers, too.
+	Tracer pgx.QueryTracer
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
-	// Pool is used instead of one made from DatabaseURL; Close leaves it open.
+	// Pool is used instead of one made from DatabaseURL; Close leaves it open. Its
+	// queries are measured where its tracer is a *strategy.Meter, or a multitracer's
+	// with one among them; else Open warns. Two clients on one pool count its queries
+	// twice.
 	Pool *pgxpool.Pool
 	// RedisOption changes the options of each Redis client before it connects.
 	RedisOption func(*rueidis.ClientOption)
@@ -191,6 +203,8 @@ func (c Config) checkSources() error {
 	bad(c.DatabaseURL != "" && c.Pool != nil, "DATABASE_URL", "contradicts Pool: give one of them")
 	bad(c.MaxConns != 0 && c.Pool != nil, "RELAYSTORE_MAX_CONNS", "contradicts Pool, which has its own bound")
 	bad(c.ConnectTimeout != 0 && c.Pool != nil, "RELAYSTORE_CONNECT_TIMEOUT", "contradicts Pool, which has its own")
+	bad(c.Tracer != nil && c.Pool != nil, "DATABASE_URL", "required by Tracer: a Pool has its own")
+	bad(c.SlowQuery != 0 && c.Pool != nil, "RELAYSTORE_SLOW_QUERY", "contradicts Pool, whose Meter has its own")
 	bad(c.RedisURL == "" && c.RequireRedis, "RELAYSTORE_REQUIRE_REDIS", "contradicts an empty REDIS_URL")
 	bad(c.RedisURL == "" && c.RedisOption != nil, "REDIS_URL", "required by RedisOption")
 	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
@@ -255,6 +269,7 @@ func (c Config) checkBounds() error {
 		{"RELAYSTORE_STALE_IF_ERROR", c.StaleIfError, time.Second, maxStale},
 		{"RELAYSTORE_REQUEST_ID_WINDOW", c.RequestIDWindow, shortestWindow, maxWindow},
 		{"RELAYSTORE_REFRESH_AHEAD", c.RefreshAhead, time.Second, maxStale},
+		{"RELAYSTORE_SLOW_QUERY", c.SlowQuery, time.Millisecond, maxTimeout},
 	} {
 		if d.value != 0 && (d.value < d.low || d.value > d.high) {
 			errs = append(errs, result.Invalid(d.name, "must lie between %s and %s", d.low, d.high))

@@ -17,6 +17,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 func TestConfigNamesEveryContradiction(t *testing.T) {
@@ -29,8 +30,11 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 	}{
 		"nothing": {repo.Config{}, []string{"DATABASE_URL"}},
 		"pool and URL": {
-			repo.Config{DatabaseURL: "postgres://x/db", Pool: &pgxpool.Pool{}, MaxConns: 3, ConnectTimeout: time.Second},
-			[]string{"DATABASE_URL", "RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT"},
+			repo.Config{DatabaseURL: "postgres://x/db", Pool: &pgxpool.Pool{}, MaxConns: 3, ConnectTimeout: time.Second, SlowQuery: time.Second},
+			[]string{"DATABASE_URL", "RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_SLOW_QUERY"},
+		},
+		"pool and tracer": {
+			repo.Config{Pool: &pgxpool.Pool{}, Tracer: &strategy.Meter{}}, []string{"DATABASE_URL"},
 		},
 		"no Redis": {
 			repo.Config{DatabaseURL: "postgres://x/db", RequireRedis: true, MaxStaleness: time.Second, RedisOption: func(*rueidis.ClientOption) {}, CachedSessions: 5},
@@ -69,11 +73,11 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
-				CachedSessions: -1, MaxSessionData: 1, TxTimeout: time.Hour, MaxTransactions: -1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
+				CachedSessions: -1, MaxSessionData: 1, SlowQuery: time.Hour, TxTimeout: time.Hour, MaxTransactions: -1, RequestIDWindow: time.Hour, KeyPrefix: "a b", APIKeyPrefix: "\x00", LegacyEncryptionKey: "\xff",
 			},
 			[]string{
 				"RELAYSTORE_MAX_CONNS", "RELAYSTORE_CONNECT_TIMEOUT", "RELAYSTORE_OP_TIMEOUT", "RELAYSTORE_MAX_STALENESS",
-				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_TX_TIMEOUT", "RELAYSTORE_MAX_TRANSACTIONS", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
+				"RELAYSTORE_CACHED_SESSIONS", "RELAYSTORE_MAX_SESSION_DATA", "RELAYSTORE_SLOW_QUERY", "RELAYSTORE_TX_TIMEOUT", "RELAYSTORE_MAX_TRANSACTIONS", "RELAYSTORE_REQUEST_ID_WINDOW", "RELAYSTORE_KEY_PREFIX", "RELAYSTORE_API_KEY_PREFIX", "RELAYSTORE_LEGACY_ENCRYPTION_KEY",
 			},
 		},
 		"as many transactions as connections":         {repo.Config{DatabaseURL: "postgres://x/db", MaxConns: 5, MaxTransactions: 5}, []string{"RELAYSTORE_MAX_TRANSACTIONS"}},
@@ -99,6 +103,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
 		"RELAYSTORE_TX_TIMEOUT": "4s", "RELAYSTORE_MAX_TRANSACTIONS": "3",
+		"RELAYSTORE_SLOW_QUERY": "50ms",
 	} {
 		t.Setenv(name, value)
 	}
@@ -111,6 +116,7 @@ func TestConfigFromEnv(t *testing.T) {
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
 		TxTimeout: 4 * time.Second, MaxTransactions: 3,
+		SlowQuery: 50 * time.Millisecond,
 	}, got)
 	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())

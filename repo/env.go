@@ -47,6 +47,7 @@ func ConfigFromEnv() (Config, error) {
 		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
 		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
 		RefreshAhead:        duration("RELAYSTORE_REFRESH_AHEAD"),
+		SlowQuery:           duration("RELAYSTORE_SLOW_QUERY"),
 	}
 	if text := os.Getenv("RELAYSTORE_OAUTH"); text != "" {
 		var err error

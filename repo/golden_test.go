@@ -19,12 +19,13 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/batch"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time>, <uuid>, <key> and <hash> stand for what cannot be fixed; in arguments,
+// <time>, <uuid>, <key>, <hash> and <number> stand for what cannot be fixed; in arguments,
 // <token n> and <transaction n> stand for what the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
@@ -157,6 +158,10 @@ func (c *goldenClient) make(t *testing.T, g goldenCall) []byte {
 		answer = c.Transactions.RollbackTransaction(ctx, c.transaction(arg[string](t, g, 0)))
 	case "batchOperation":
 		answer = c.Transactions.BatchOperation(ctx, arg[[]batch.Operation](t, g, 0), arg[repo.TxOptions](t, g, 1))
+	case "getPerformanceMetrics":
+		answer = bare(c.Monitoring.GetPerformanceMetrics(ctx, arg[monitoring.Range](t, g, 0)))
+	case "getQueryStats":
+		answer = bare(c.Monitoring.GetQueryStats(ctx, arg[int](t, g, 0)))
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}
@@ -181,6 +186,14 @@ func (c *goldenClient) transaction(text string) string {
 		text = strings.ReplaceAll(text, fmt.Sprintf("<transaction %d>", i), id)
 	}
 	return text
+}
+
+// bare is the answer of a method whose contract shows no envelope.
+func bare[T any](v T, err error) any {
+	if err != nil {
+		return err
+	}
+	return v
 }
 
 func arg[T any](t *testing.T, g goldenCall, i int) (v T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/schema"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // silent accepts connections and never says a word, like a stopped server.
@@ -121,6 +123,28 @@ func TestOpenOnAGivenPool(t *testing.T) {
 	require.NoError(t, c.APIKeys.GetAllAPIKeys(t.Context(), apikeys.Filters{}).Err())
 	require.NoError(t, c.Close(t.Context()))
 	require.NoError(t, pool.Ping(t.Context()), "the pool stays its owner's")
+}
+
+// The meter of a pool is found, and its want is told once.
+func TestAGivenPoolIsMeasuredByItsMeter(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	for _, meter := range []*strategy.Meter{{}, nil} {
+		pc, err := pgxpool.ParseConfig(url)
+		require.NoError(t, err)
+		if meter != nil {
+			pc.ConnConfig.Tracer = meter
+		}
+		pool, err := pgxpool.NewWithConfig(t.Context(), pc)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		var log bytes.Buffer
+		c := testclient.Open(t, repo.Config{Pool: pool, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		require.NoError(t, c.APIKeys.GetAllAPIKeys(t.Context(), apikeys.Filters{}).Err())
+		require.Equal(t, meter == nil, strings.Count(log.String(), "no strategy.Meter") == 1)
+		require.Equal(t, meter == nil, len(c.Monitoring.Process(t.Context()).Queries) == 0)
+		require.Positive(t, c.Monitoring.Process(t.Context()).Pool.Acquires, "the use of connections is known either way")
+	}
 }
 
 func TestCloseTwiceAndCallsAfterIt(t *testing.T) {

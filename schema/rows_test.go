@@ -39,6 +39,8 @@ var filled = map[int64]string{
 		INSERT INTO sessions VALUES (gen_random_uuid(), sha256('s'), 'u', 'admin', '{"n": 1.50, "n": 2}', '::1', 'agent', now(), now()),
 			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
 		ALTER TABLE sessions ENABLE TRIGGER USER`,
+	8: `INSERT INTO performance_samples VALUES (now(), gen_random_uuid(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, '{DB_QUERY_TIMEOUT}', '{11}');
+		INSERT INTO performance_queries VALUES (now(), gen_random_uuid(), 'SessionInsert', 1, 2, now())`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -24,6 +24,8 @@ type Postgres struct {
 	// OpTimeout bounds a call whose context has no deadline, all its retries
 	// together, and a commit that the caller no longer waits for.
 	OpTimeout time.Duration
+	// Meter counts the connections' use and the calls that failed; nil counts none.
+	Meter *Meter
 
 	scope *scope // of the transaction that this primary is inside, or nil
 }
@@ -44,11 +46,11 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.scope.do(ctx, f)
+		return p.Meter.outcome(p.scope.do(ctx, f))
 	}
-	return p.Retry.Do(ctx, func() error {
+	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
-	}, always)
+	}, always))
 }
 
 // Snapshot is Read for several queries that must see one state of the database.
@@ -56,14 +58,14 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.scope.do(ctx, f)
+		return p.Meter.outcome(p.scope.do(ctx, f))
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return p.Retry.Do(ctx, func() error {
+	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error {
 			return pgx.BeginTxFunc(ctx, c, opts, func(tx pgx.Tx) error { return f(ctx, tx) })
 		})
-	}, always)
+	}, always))
 }
 
 // Write runs f in one transaction. It is repeated only after a failure that has
@@ -73,7 +75,7 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.scope.write(ctx, f)
+		return p.Meter.outcome(p.scope.write(ctx, f))
 	}
 	var committing bool
 	err := p.Retry.Do(ctx, func() error {
@@ -86,6 +88,7 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 			})
 		})
 	}, func(err error) bool { return !committing || changedNothing(err) })
+	_ = p.Meter.outcome(err)
 	if err != nil && committing && !changedNothing(err) {
 		return outcomeUnknown(err)
 	}
@@ -99,7 +102,7 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.scope.write(ctx, f)
+		return p.Meter.outcome(p.scope.write(ctx, f))
 	}
 	unknown := false
 	err := p.Retry.Do(ctx, func() error {
@@ -111,6 +114,7 @@ func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) 
 		unknown = unknown || err != nil && !changedNothing(err)
 		return err
 	}, always)
+	_ = p.Meter.outcome(err)
 	if err != nil && unknown {
 		return outcomeUnknown(err)
 	}
@@ -140,7 +144,7 @@ func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error 
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer p.release(conn)
 	dbtype.Register(conn.Conn().TypeMap())
 	return f(conn)
 }
@@ -152,11 +156,19 @@ func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, notAcquiredError{err}
 	}
+	began := p.Meter.acquiring()
 	conn, err := p.Pool.Acquire(ctx)
+	p.Meter.acquired(began, err)
 	if err != nil {
 		return nil, notAcquiredError{p.acquireError(ctx, err)}
 	}
 	return conn, nil
+}
+
+// release gives an acquired connection back.
+func (p *Postgres) release(conn *pgxpool.Conn) {
+	conn.Release()
+	p.Meter.released()
 }
 
 // acquireError tells a full pool from a server that does not answer: both show

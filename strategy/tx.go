@@ -85,7 +85,7 @@ func (t *Tx) begin(ctx context.Context, opts TxOptions) (err error) {
 		return err
 	}
 	if t.pg, err = conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: opts.begin()}); err != nil {
-		conn.Release()
+		t.outside.release(conn)
 		return err
 	}
 	t.conn = conn
@@ -183,7 +183,7 @@ func (t *Tx) abort(why *ending) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
 	defer cancel()
 	_ = t.pg.Rollback(ctx) // one that fails closes the connection
-	t.conn.Release()
+	t.outside.release(t.conn)
 	t.conn = nil
 	if t.ended != nil {
 		t.ended()

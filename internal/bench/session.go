@@ -11,6 +11,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 const (
@@ -38,7 +39,7 @@ func openSession(ctx context.Context, p Place, conns int32) (*session, error) {
 	if err != nil {
 		return nil, errBadURL
 	}
-	pc.MaxConns = conns
+	pc.MaxConns, pc.ConnConfig.Tracer = conns, &strategy.Meter{}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err

@@ -25,8 +25,9 @@ const (
 // writer lets calls that come while others are being committed share the next
 // transaction (group commit). A call that finds nobody waits for nobody.
 type writer struct {
-	commit func([]*waiting)
-	room   *semaphore.Weighted
+	commit  func([]*waiting)
+	room    *semaphore.Weighted
+	batches batchMeter
 
 	mu      sync.Mutex
 	queue   []*waiting
@@ -128,6 +129,7 @@ func (w *writer) enqueue(all []*waiting) bool {
 // lane commits batches until nothing is queued.
 func (w *writer) lane() {
 	for batch := w.take(); len(batch) > 0; batch = w.take() {
+		w.batches.add(len(batch))
 		w.commit(batch)
 	}
 }
