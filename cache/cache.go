@@ -67,6 +67,7 @@ type invalidator interface {
 	invalidate(key *Key)
 	flush(keep bool)
 	dropAside()
+	follow(p Policy)
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works

@@ -61,6 +61,8 @@ type Records[V any] struct {
 	down    atomic.Int64 // until when the primary counts as down, in nanoseconds since the cache's base
 	fills   chan filling[V]
 	meter   meter
+	off     atomic.Bool
+	ttl     atomic.Int64 // of what Redis keeps, in ms
 }
 
 // NewRecords adds a kind of records to a cache, which keeps one of each kind and may
@@ -71,6 +73,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 		Source: source, cache: c, table: NewTable[V](source.Size), unknown: NewTable[struct{}](unknownKeys),
 		turns: newTurns(loadsPerSecond, source.Loads), fills: make(chan filling[V], maxFills),
 	}
+	r.ttl.Store(DefaultTTL.Milliseconds())
 	if c != nil {
 		c.mu.Lock()
 		c.kinds[source.Kind] = r
@@ -83,6 +86,9 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 // Get gives the record of a key, which must not be changed, or nil where the
 // primary has none. now is the caller's clock.
 func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, error) {
+	if r.off.Load() {
+		return r.miss(ctx, key, now)
+	}
 	if r.cache.Fresh(now) {
 		if v, known := r.kept(key); known {
 			return v, nil

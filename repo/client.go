@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
+	"github.com/seed14a526e0/relaystore/repo/storage"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -33,12 +35,16 @@ type Client struct {
 	Usage *usage.Repo
 	// Sessions keeps users' sessions.
 	Sessions *sessions.Repo
+	// Storage tells how data types are stored and how the storage does, and switches.
+	Storage *storage.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
+	primary  *strategy.Postgres
 	cache    *cache.Cache
 	journal  *cache.Journal // nil under write_through
 	outbox   *strategy.Outbox
+	switches *strategy.Switches
 	close    sync.Once
 	closeErr error
 }
@@ -66,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		c.release()
 		return nil, err
 	}
-	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
+	primary := c.primary
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
@@ -81,9 +87,36 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,
 	})
+	c.startStorage()
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
+}
+
+// openSwitches hears what has been switched before the first call is served.
+func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
+	behind := cfg.UsageWrites == WriteBehind
+	c.switches = &strategy.Switches{
+		Primary: c.primary, Behind: behind, Logger: cfg.Logger,
+		Machinery: strategy.Machinery{Cache: cfg.RedisURL != "", Journal: behind},
+	}
+	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	if err := c.switches.Look(connecting); err != nil {
+		return unreachable(ctx, err)
+	}
+	return nil
+}
+
+// startStorage is for when the repos are there to follow switches.
+func (c *Client) startStorage() {
+	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
+	c.switches.Start()
+	storing := storage.Config{Primary: c.primary, Cache: c.cache, Switches: c.switches}
+	if c.journal != nil {
+		storing.Journal = c.Usage.JournalHealth
+	}
+	c.Storage = storage.New(storing)
 }
 
 // listen is how to hear notifications: past a pooler, which loses them.
@@ -98,6 +131,10 @@ func (c *Client) listen(cfg Config) *pgx.ConnConfig {
 
 func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 	if err = c.openPool(ctx, cfg); err != nil {
+		return err
+	}
+	c.primary = &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, Waiting: new(atomic.Int64)}
+	if err = c.openSwitches(ctx, cfg); err != nil {
 		return err
 	}
 	if cfg.RedisURL == "" {
@@ -179,6 +216,7 @@ func (c *Client) Close(ctx context.Context) error {
 		written, released := make(chan error, 1), make(chan struct{})
 		go func() {
 			c.outbox.Close()
+			c.switches.Close()
 			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.release()
 			close(released)

@@ -39,6 +39,7 @@ var filled = map[int64]string{
 		INSERT INTO sessions VALUES (gen_random_uuid(), sha256('s'), 'u', 'admin', '{"n": 1.50, "n": 2}', '::1', 'agent', now(), now()),
 			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
 		ALTER TABLE sessions ENABLE TRIGGER USER`,
+	8: `INSERT INTO storage_strategies VALUES ('apikey', 'postgres', true, 600, 'cache_first', 'write_around', 1, now())`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,8 @@ type Postgres struct {
 	// OpTimeout bounds a call whose context has no deadline, all its retries
 	// together, and a commit that the caller no longer waits for.
 	OpTimeout time.Duration
+	// Waiting counts the calls that wait for a connection; nil counts none.
+	Waiting *atomic.Int64
 }
 
 // Conns is how many connections there are at most.
@@ -116,13 +119,21 @@ func (p *Postgres) with(ctx context.Context, f func(*pgxpool.Conn) error) error 
 	if err := ctx.Err(); err != nil {
 		return notAcquiredError{err}
 	}
-	conn, err := p.Pool.Acquire(ctx)
+	conn, err := p.acquire(ctx)
 	if err != nil {
 		return notAcquiredError{p.acquireError(ctx, err)}
 	}
 	defer conn.Release()
 	dbtype.Register(conn.Conn().TypeMap())
 	return f(conn)
+}
+
+func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if p.Waiting != nil {
+		p.Waiting.Add(1)
+		defer p.Waiting.Add(-1)
+	}
+	return p.Pool.Acquire(ctx)
 }
 
 // acquireError tells a full pool from a server that does not answer: both show

@@ -31,7 +31,7 @@ func newBehind(r *Repo, j *cache.Journal) *behind {
 // write gives the outcomes of entries, under write_behind once the journal has
 // them.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
-	if r.behind == nil {
+	if r.behind == nil || r.through.Load() {
 		return r.writer.write(ctx, entries)
 	}
 	return r.behind.write(ctx, entries)
