@@ -14,6 +14,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/storage"
@@ -37,6 +38,8 @@ type Client struct {
 	Sessions *sessions.Repo
 	// Storage tells how data types are stored and how the storage does, and switches.
 	Storage *storage.Repo
+	// Monitoring watches figures, and tells when they pass a threshold.
+	Monitoring *monitoring.Alerts
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -88,6 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.startStorage()
+	c.startAlerts(cfg)
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
@@ -117,6 +121,18 @@ func (c *Client) startStorage() {
 		storing.Journal = c.Usage.JournalHealth
 	}
 	c.Storage = storage.New(storing)
+}
+
+// startAlerts lets alerts watch what this process measures.
+func (c *Client) startAlerts(cfg Config) {
+	sources := make(map[string]monitoring.Source)
+	for _, metric := range c.Storage.Metrics() {
+		sources[metric] = c.Storage.Measure
+	}
+	secret, _ := cfg.alertSecret() // Validate has read it
+	c.Monitoring = monitoring.NewAlerts(monitoring.AlertsConfig{
+		Primary: c.primary, Sources: sources, Secret: secret, PrivateWebhooks: cfg.AlertPrivateWebhooks, Logger: cfg.Logger,
+	})
 }
 
 // listen is how to hear notifications: past a pooler, which loses them.
@@ -217,6 +233,7 @@ func (c *Client) Close(ctx context.Context) error {
 		go func() {
 			c.outbox.Close()
 			c.switches.Close()
+			c.Monitoring.Close(ctx)
 			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.release()
 			close(released)

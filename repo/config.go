@@ -15,6 +15,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
@@ -132,6 +133,12 @@ type Config struct {
 	// RefreshAhead is how long before its expiry the token of an account that is not in
 	// error is refreshed without a call; 0 is never. Env RELAYSTORE_REFRESH_AHEAD.
 	RefreshAhead time.Duration
+	// AlertSecret signs the webhooks of alerts: 24 to 64 bytes in base64, with or without
+	// "whsec_" before them; without it, alerts have none. Env RELAYSTORE_ALERT_SECRET.
+	AlertSecret string
+	// AlertPrivateWebhooks lets webhooks be at addresses that are not public. Env
+	// RELAYSTORE_ALERT_PRIVATE_WEBHOOKS.
+	AlertPrivateWebhooks bool
 
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
@@ -196,6 +203,10 @@ func (c Config) checkSources() error {
 	if _, err := oauth.New(c.OAuth); err != nil && len(c.OAuth) > 0 {
 		bad(true, "RELAYSTORE_OAUTH", result.From(err).Message)
 	}
+	if _, err := c.alertSecret(); err != nil {
+		bad(true, "RELAYSTORE_ALERT_SECRET", result.From(err).Message)
+	}
+	bad(c.AlertPrivateWebhooks && c.AlertSecret == "", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", "means nothing without RELAYSTORE_ALERT_SECRET")
 	if c.Keyset != nil {
 		_, err := seal.New(c.Keyset)
 		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
@@ -279,6 +290,14 @@ func (c Config) sealer() (*seal.Sealer, error) {
 		return nil, nil
 	}
 	return seal.New(h)
+}
+
+// alertSecret gives what signs webhooks; nil without one.
+func (c Config) alertSecret() ([]byte, error) {
+	if c.AlertSecret == "" {
+		return nil, nil
+	}
+	return monitoring.ParseAlertSecret(c.AlertSecret)
 }
 
 // refresher gives what refreshes tokens; nil without a way.

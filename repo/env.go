@@ -45,6 +45,9 @@ func ConfigFromEnv() (Config, error) {
 		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
 		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
 		RefreshAhead:        duration("RELAYSTORE_REFRESH_AHEAD"),
+
+		AlertSecret:          os.Getenv("RELAYSTORE_ALERT_SECRET"),
+		AlertPrivateWebhooks: parsed("RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", &errs, "true or false", strconv.ParseBool),
 	}
 	if text := os.Getenv("RELAYSTORE_OAUTH"); text != "" {
 		var err error

@@ -40,6 +40,8 @@ var filled = map[int64]string{
 			(gen_random_uuid(), sha256('t'), 'u', 'user', '{}', NULL, '', now(), now() + interval '1 day');
 		ALTER TABLE sessions ENABLE TRIGGER USER`,
 	8: `INSERT INTO storage_strategies VALUES ('apikey', 'postgres', true, 600, 'cache_first', 'write_around', 1, now())`,
+	9: `INSERT INTO performance_alerts VALUES ('0190b8a0-0000-7000-8000-000000000021', 'errors.rate', '>=', 0.5, 60000, 'https://example.com/', now(), 'firing', now());
+		INSERT INTO performance_alert_deliveries (id, alert_id, body) VALUES (gen_random_uuid(), '0190b8a0-0000-7000-8000-000000000021', '{}')`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

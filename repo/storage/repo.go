@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -24,6 +26,7 @@ type Repo struct {
 	Config
 
 	queries *db.Queries
+	looks   singleflight.Group // of Measure
 }
 
 // New makes a Repo.
