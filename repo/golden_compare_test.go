@@ -54,6 +54,9 @@ func differ(path string, want, got any) string {
 		}
 		return ""
 	}
+	if _, ok := got.(json.Number); ok && want == "<number>" {
+		return ""
+	}
 	if pattern := placeholders[want]; pattern != nil {
 		if text, ok := got.(string); ok && pattern.MatchString(text) {
 			return ""

@@ -22,7 +22,7 @@ import (
 
 // goldenFile is a script of calls against a database of its own. The outputs are
 // written by hand from the contract, never printed by the code. The texts <any>,
-// <time> and <hash> stand for what cannot be fixed, and <token n> in arguments for
+// <time>, <hash> and <number> stand for what cannot be fixed, and <token n> in arguments for
 // the nth session token that the setup was given.
 type goldenFile struct {
 	Setup []goldenCall `json:"setup"`
@@ -77,7 +77,7 @@ func openGolden(t *testing.T) *repo.Client {
 	require.NoError(t, err)
 	c, err := repo.Open(t.Context(), repo.Config{
 		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4, Keyset: keys,
-		TokenRefresher: goldenProvider{},
+		TokenRefresher: goldenProvider{}, AlertSecret: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
@@ -137,6 +137,8 @@ func (g goldenCall) make(t *testing.T, c *repo.Client) []byte {
 		answer = c.Usage.CleanupOldStats(ctx, arg[int](t, g, 0))
 	case "createSession", "validateSession", "updateSession", "deleteSession", "cleanupExpiredSessions":
 		answer = g.session(t, c.Sessions)
+	case "getStorageConfig", "switchStorageStrategy", "getStorageHealth", "setPerformanceAlert":
+		answer = g.storage(t, c)
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}
