@@ -66,6 +66,10 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			[]string{"RELAYSTORE_OAUTH: contradicts TokenRefresher", "RELAYSTORE_OAUTH: claude.tokenUrl", "RELAYSTORE_REFRESH_AHEAD"},
 		},
 		"no refresher": {repo.Config{DatabaseURL: "postgres://x/db", RefreshAhead: time.Minute}, []string{"RELAYSTORE_REFRESH_AHEAD"}},
+		"webhooks":     {repo.Config{DatabaseURL: "postgres://x/db", AlertSecret: "hunter2"}, []string{"RELAYSTORE_ALERT_SECRET"}},
+		"private webhooks": {
+			repo.Config{DatabaseURL: "postgres://x/db", AlertPrivateWebhooks: true}, []string{"RELAYSTORE_ALERT_PRIVATE_WEBHOOKS"},
+		},
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
@@ -96,6 +100,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_CACHED_SESSIONS": "9", "RELAYSTORE_MAX_SESSION_DATA": "8192", "RELAYSTORE_REQUEST_ID_WINDOW": "48h", "RELAYSTORE_LEGACY_ENCRYPTION_KEY": "k", "RELAYSTORE_API_KEY_PREFIX": "sk-",
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
+		"RELAYSTORE_ALERT_SECRET": "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS": "true",
 	} {
 		t.Setenv(name, value)
 	}
@@ -107,6 +112,7 @@ func TestConfigFromEnv(t *testing.T) {
 		CachedSessions: 9, MaxSessionData: 8192, RequestIDWindow: 48 * time.Hour, LegacyEncryptionKey: "k", APIKeyPrefix: "sk-",
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
+		AlertSecret: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", AlertPrivateWebhooks: true,
 	}, got)
 	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())

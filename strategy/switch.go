@@ -27,7 +27,7 @@ func (s State) MarshalJSON() ([]byte, error) {
 		configJSON
 		Epoch     int64   `json:"epoch"`
 		Effective *Config `json:"effective,omitempty"`
-	}{configJSON: s.Config.json(), Epoch: s.Epoch}
+	}{configJSON: s.json(), Epoch: s.Epoch}
 	if s.Effective != s.Config {
 		out.Effective = &s.Effective
 	}

@@ -2,8 +2,8 @@ package monitoring_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +136,7 @@ func TestOperators(t *testing.T) {
 		{monitoring.Above, 10, false}, {monitoring.Above, 10.5, true}, {monitoring.AtLeast, 10, true}, {monitoring.AtLeast, 9.5, false},
 		{monitoring.Below, 10, false}, {monitoring.Below, 9.5, true},
 	} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.gauge.set(c.value)

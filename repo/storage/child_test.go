@@ -92,7 +92,7 @@ func TestProcessesFollow(t *testing.T) {
 		}
 		require.NoError(t, clients[i%2].Storage.SwitchStorageStrategy(t.Context(), dataType, c).Err())
 		want := state(t, clients[i%2], dataType)
-		require.Equal(t, c, want.Config)
+		require.Equal(t, want.Config, c)
 		eventually(t, func() bool { return state(t, clients[1-i%2], dataType) == want })
 		eventually(t, func() bool { return ask(dataType) == document(t, want)+"\n" })
 	}
