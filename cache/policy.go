@@ -24,8 +24,9 @@ func (c *Cache) Follow(kind string, p Policy) {
 	}
 }
 
-// follow empties the table of a cache that goes off, for its memory's sake. What is in
-// it would be right when the cache is on again: pushes are heard meanwhile.
+// follow empties the table of a cache that goes off, so that hits need not ask whether
+// it is: a fill takes its ticket before it looks whether the cache is off, so one that
+// does not see it stores into the table of before.
 func (r *Records[V]) follow(p Policy) {
 	if p.TTL <= 0 {
 		p.TTL = DefaultTTL

@@ -86,9 +86,6 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 // Get gives the record of a key, which must not be changed, or nil where the
 // primary has none. now is the caller's clock.
 func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, error) {
-	if r.off.Load() {
-		return r.miss(ctx, key, now)
-	}
 	if r.cache.Fresh(now) {
 		if v, known := r.kept(key); known {
 			return v, nil

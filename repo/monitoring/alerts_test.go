@@ -26,6 +26,8 @@ func TestBreachesAndTheirDuration(t *testing.T) {
 		b.gauge.set(11)
 		b.becomes(monitoring.AlertPending)
 		b.age("59 minutes")
+		b.evaluated()
+		require.Equal(t, monitoring.AlertPending, b.only().State)
 		b.gauge.set(10)
 		b.becomes(monitoring.AlertOK)
 	}
@@ -173,9 +175,15 @@ func TestUnknownFigures(t *testing.T) {
 	b.becomes(monitoring.AlertFiring)
 	since := b.only().Since
 	b.gauge.lose()
+	b.evaluated()
+	require.Equal(t, since, b.only().Since)
+}
+
+// evaluated waits for some more rounds.
+func (b *bundle) evaluated() {
+	b.Helper()
 	rounds := b.rounds()
 	b.eventually(func() bool { return b.rounds().After(rounds.Add(10 * pace)) })
-	require.Equal(t, since, b.only().Since)
 }
 
 // rounds is when the last round began.

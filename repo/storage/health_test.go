@@ -86,6 +86,7 @@ func TestHealthOfServersThatHang(t *testing.T) {
 	for range 3 { // the pool and the breakers get to know
 		h := p.health()
 		require.False(t, h.Postgres.Connected || h.Redis.Connected)
+		require.Less(t, max(h.Postgres.Latency, h.Redis.Latency), 3*storage.HealthTimeout) // no other time-out is as short
 		require.Negative(t, h.Postgres.OutboxLag)
 		require.Zero(t, h.Postgres.SchemaVersion)
 		require.Equal(t, storage.Memory{Used: -1, Max: -1}, h.Redis.Memory)
