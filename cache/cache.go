@@ -70,6 +70,7 @@ type invalidator interface {
 	flush(keep bool)
 	dropAside()
 	counters() Counters
+	follow(p Policy)
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works

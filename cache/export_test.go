@@ -87,7 +87,7 @@ func (c *Cache) TakeLease(ctx context.Context, r rueidis.Client, kind string, ke
 
 // Fill stores a record in place of the lease.
 func (l lease) Fill(ctx context.Context, r rueidis.Client, record string) error {
-	return fillLeases(ctx, r, []lease{l}, [][]byte{[]byte(record)})
+	return fillLeases(ctx, r, []lease{l}, [][]byte{[]byte(record)}, DefaultTTL.Milliseconds())
 }
 
 // With gives a lease with another token.

@@ -84,6 +84,6 @@ func (r *Records[V]) fillBatch(ctx context.Context, batch []filling[V]) error {
 		if len(standing) == 0 {
 			return nil
 		}
-		return fillLeases(ctx, redis, standing, records)
+		return fillLeases(ctx, redis, standing, records, r.ttl.Load())
 	})
 }

@@ -23,9 +23,10 @@ const (
 	// long nobody fills after a write.
 	leaseTTL     = 2 * time.Second
 	tombstoneTTL = 2 * time.Second
-	// recordTTL bounds what Redis keeps; freshness does not hang on it.
-	recordTTL = 10 * time.Minute
 )
+
+// DefaultTTL is how long Redis keeps a record; freshness does not hang on it.
+const DefaultTTL = 10 * time.Minute
 
 var (
 	// leaseScript takes the lease where the key holds nothing or a record of
@@ -94,11 +95,11 @@ func takeLeases(ctx context.Context, r rueidis.Client, epoch int64, names []stri
 	return leases, nil
 }
 
-// fillLeases stores a record in place of each lease that still stands.
-func fillLeases(ctx context.Context, r rueidis.Client, leases []lease, records [][]byte) error {
+// fillLeases stores a record in place of each lease that still stands, for ttl in ms.
+func fillLeases(ctx context.Context, r rueidis.Client, leases []lease, records [][]byte, ttl int64) error {
 	calls := make([]rueidis.LuaExec, len(leases))
 	for i, l := range leases {
-		args := []string{l.token, recordStart(l.epoch) + string(records[i]), strconv.FormatInt(recordTTL.Milliseconds(), 10)}
+		args := []string{l.token, recordStart(l.epoch) + string(records[i]), strconv.FormatInt(ttl, 10)}
 		calls[i] = rueidis.LuaExec{Keys: []string{l.name}, Args: args}
 	}
 	for _, reply := range fillScript.ExecMulti(ctx, r, calls...) {

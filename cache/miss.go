@@ -62,7 +62,7 @@ func (r *Records[V]) shared(caller context.Context, key *Key, now time.Time) <-c
 // freshness: a connection that is lost after that look voids them.
 func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) (found[V], error) {
 	ticket, unknown := r.table.Begin(key), r.unknown.Begin(key)
-	usable := r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
+	usable := !r.off.Load() && r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
 	vacant := false
 	if usable {
 		if v, known := r.kept(key); known {

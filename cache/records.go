@@ -63,6 +63,8 @@ type Records[V any] struct {
 	meter   meter
 	hits    striped
 	misses  atomic.Int64
+	off     atomic.Bool
+	ttl     atomic.Int64 // of what Redis keeps, in ms
 }
 
 // NewRecords adds a kind of records to a cache, which keeps one of each kind and may
@@ -73,6 +75,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 		Source: source, cache: c, table: NewTable[V](source.Size), unknown: NewTable[struct{}](unknownKeys),
 		turns: newTurns(loadsPerSecond, source.Loads), fills: make(chan filling[V], maxFills),
 	}
+	r.ttl.Store(DefaultTTL.Milliseconds())
 	if c != nil {
 		c.mu.Lock()
 		c.kinds[source.Kind] = r

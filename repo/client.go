@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
+	"github.com/seed14a526e0/relaystore/repo/storage"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -38,14 +40,18 @@ type Client struct {
 	Sessions *sessions.Repo
 	// Transactions joins calls of the others into one, and changes many rows at once.
 	Transactions *Transactions
-	// Monitoring says how the data layer does.
+	// Monitoring says how the data layer does, and tells when a figure passes a threshold.
 	Monitoring *monitoring.Repo
+	// Storage tells how data types are stored and how the storage does, and switches.
+	Storage *storage.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
+	primary  *strategy.Postgres
 	cache    *cache.Cache
 	journal  *cache.Journal // nil under write_through
 	outbox   *strategy.Outbox
+	switches *strategy.Switches
 	close    sync.Once
 	closeErr error
 	tx       *strategy.Tx // of a transaction's own client
@@ -74,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		c.release()
 		return nil, err
 	}
-	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, Meter: c.meter(cfg)}
+	primary := c.primary
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
@@ -90,7 +96,8 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
-	c.Monitoring = monitoring.New(monitoring.Config{Primary: primary, Cache: c.cache, Sources: c.sources(), Logger: cfg.Logger})
+	c.startStorage()
+	c.Monitoring = c.monitoring(cfg)
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
@@ -116,7 +123,7 @@ func (c *Client) sources() monitoring.Sources {
 
 // inside gives the client of a transaction: every repo of data, on its connection.
 func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *Client {
-	in := &Client{tx: tx, Usage: c.Usage.InTx(p), Monitoring: c.Monitoring}
+	in := &Client{tx: tx, Usage: c.Usage.InTx(p), Monitoring: c.Monitoring, Storage: c.Storage}
 	in.APIKeys = c.APIKeys.InTx(p, in.Usage)
 	in.Accounts = c.Accounts.InTx(p, in.Usage)
 	in.Sessions = c.Sessions.InTx(p)
@@ -127,6 +134,47 @@ func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *
 // domains are the tables that BatchOperation changes.
 func (c *Client) domains() []batch.Domain {
 	return []batch.Domain{c.APIKeys.Batch(), c.Sessions.Batch()}
+}
+
+// openSwitches hears what has been switched before the first call is served.
+func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
+	behind := cfg.UsageWrites == WriteBehind
+	c.switches = &strategy.Switches{
+		Primary: c.primary, Behind: behind, Logger: cfg.Logger,
+		Machinery: strategy.Machinery{Cache: cfg.RedisURL != "", Journal: behind},
+	}
+	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	if err := c.switches.Look(connecting); err != nil {
+		return unreachable(ctx, err)
+	}
+	return nil
+}
+
+// startStorage is for when the repos are there to follow switches.
+func (c *Client) startStorage() {
+	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
+	c.switches.Start()
+	storing := storage.Config{Primary: c.primary, Cache: c.cache, Switches: c.switches}
+	if c.journal != nil {
+		storing.Journal = c.Usage.JournalHealth
+	}
+	c.Storage = storage.New(storing)
+}
+
+// monitoring measures this process, and lets alerts watch what it and the storage tell.
+func (c *Client) monitoring(cfg Config) *monitoring.Repo {
+	sources := make(map[string]monitoring.Source)
+	for _, metric := range c.Storage.Metrics() {
+		sources[metric] = c.Storage.Measure
+	}
+	secret, _ := cfg.alertSecret() // Validate has read it
+	return monitoring.New(monitoring.Config{
+		Primary: c.primary, Cache: c.cache, Sources: c.sources(), Logger: cfg.Logger,
+		Alerts: monitoring.AlertsConfig{
+			Primary: c.primary, Sources: sources, Secret: secret, PrivateWebhooks: cfg.AlertPrivateWebhooks, Logger: cfg.Logger,
+		},
+	})
 }
 
 // listen is how to hear notifications: past a pooler, which loses them.
@@ -141,6 +189,10 @@ func (c *Client) listen(cfg Config) *pgx.ConnConfig {
 
 func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 	if err = c.openPool(ctx, cfg); err != nil {
+		return err
+	}
+	c.primary = &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, Meter: c.meter(cfg), Waiting: new(atomic.Int64)}
+	if err = c.openSwitches(ctx, cfg); err != nil {
 		return err
 	}
 	if cfg.RedisURL == "" {
@@ -238,6 +290,7 @@ func (c *Client) Close(ctx context.Context) error {
 		go func() {
 			c.Transactions.open.close()
 			c.outbox.Close()
+			c.switches.Close()
 			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
 			c.Monitoring.Close(ctx) // last, so that it stores what the others' took
 			c.release()

@@ -16,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/accounts/oauth"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -146,6 +147,12 @@ type Config struct {
 	// SlowQuery is how long a query takes that counts as slow. Env
 	// RELAYSTORE_SLOW_QUERY.
 	SlowQuery time.Duration
+	// AlertSecret signs the webhooks of alerts: 24 to 64 bytes in base64, with or without
+	// "whsec_" before them; without it, alerts have none. Env RELAYSTORE_ALERT_SECRET.
+	AlertSecret string
+	// AlertPrivateWebhooks lets webhooks be at addresses that are not public. Env
+	// RELAYSTORE_ALERT_PRIVATE_WEBHOOKS.
+	AlertPrivateWebhooks bool
 
 	// Tracer sees every query beside the library's own meter, such as otelpgx's for
 	// OpenTelemetry; see docs/monitoring.md. It may implement pgx's other tracers, too.
@@ -218,6 +225,10 @@ func (c Config) checkSources() error {
 	if _, err := oauth.New(c.OAuth); err != nil && len(c.OAuth) > 0 {
 		bad(true, "RELAYSTORE_OAUTH", result.From(err).Message)
 	}
+	if _, err := c.alertSecret(); err != nil {
+		bad(true, "RELAYSTORE_ALERT_SECRET", result.From(err).Message)
+	}
+	bad(c.AlertPrivateWebhooks && c.AlertSecret == "", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", "means nothing without RELAYSTORE_ALERT_SECRET")
 	if c.Keyset != nil {
 		_, err := seal.New(c.Keyset)
 		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
@@ -306,6 +317,14 @@ func (c Config) sealer() (*seal.Sealer, error) {
 		return nil, nil
 	}
 	return seal.New(h)
+}
+
+// alertSecret gives what signs webhooks; nil without one.
+func (c Config) alertSecret() ([]byte, error) {
+	if c.AlertSecret == "" {
+		return nil, nil
+	}
+	return monitoring.ParseAlertSecret(c.AlertSecret)
 }
 
 // refresher gives what refreshes tokens; nil without a way.

@@ -70,6 +70,10 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			[]string{"RELAYSTORE_OAUTH: contradicts TokenRefresher", "RELAYSTORE_OAUTH: claude.tokenUrl", "RELAYSTORE_REFRESH_AHEAD"},
 		},
 		"no refresher": {repo.Config{DatabaseURL: "postgres://x/db", RefreshAhead: time.Minute}, []string{"RELAYSTORE_REFRESH_AHEAD"}},
+		"webhooks":     {repo.Config{DatabaseURL: "postgres://x/db", AlertSecret: "hunter2"}, []string{"RELAYSTORE_ALERT_SECRET"}},
+		"private webhooks": {
+			repo.Config{DatabaseURL: "postgres://x/db", AlertPrivateWebhooks: true}, []string{"RELAYSTORE_ALERT_PRIVATE_WEBHOOKS"},
+		},
 		"bounds": {
 			repo.Config{
 				DatabaseURL: "postgres://x/db", RedisURL: "redis://x", MaxConns: -1, ConnectTimeout: -1, OpTimeout: time.Hour, MaxStaleness: -1,
@@ -103,7 +107,8 @@ func TestConfigFromEnv(t *testing.T) {
 		"RELAYSTORE_USAGE_WRITES": "write_behind", "RELAYSTORE_JOURNAL_REPLICAS": "2", "RELAYSTORE_JOURNAL_LIMIT": "5000",
 		"RELAYSTORE_OAUTH": `{"claude":{"tokenUrl":"https://x","clientId":"c"}}`, "RELAYSTORE_REFRESH_AHEAD": "10m",
 		"RELAYSTORE_TX_TIMEOUT": "4s", "RELAYSTORE_MAX_TRANSACTIONS": "3",
-		"RELAYSTORE_SLOW_QUERY": "50ms",
+		"RELAYSTORE_SLOW_QUERY":   "50ms",
+		"RELAYSTORE_ALERT_SECRET": "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS": "true",
 	} {
 		t.Setenv(name, value)
 	}
@@ -116,7 +121,8 @@ func TestConfigFromEnv(t *testing.T) {
 		UsageWrites: repo.WriteBehind, JournalReplicas: 2, JournalLimit: 5000,
 		OAuth: oauth.Endpoints{"claude": {TokenURL: "https://x", ClientID: "c"}}, RefreshAhead: 10 * time.Minute,
 		TxTimeout: 4 * time.Second, MaxTransactions: 3,
-		SlowQuery: 50 * time.Millisecond,
+		SlowQuery:   50 * time.Millisecond,
+		AlertSecret: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", AlertPrivateWebhooks: true,
 	}, got)
 	require.NoError(t, got.Validate())
 	require.Equal(t, "postgres://y/db", got.MigrateURL())

@@ -48,6 +48,9 @@ func ConfigFromEnv() (Config, error) {
 		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
 		RefreshAhead:        duration("RELAYSTORE_REFRESH_AHEAD"),
 		SlowQuery:           duration("RELAYSTORE_SLOW_QUERY"),
+
+		AlertSecret:          os.Getenv("RELAYSTORE_ALERT_SECRET"),
+		AlertPrivateWebhooks: parsed("RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", &errs, "true or false", strconv.ParseBool),
 	}
 	if text := os.Getenv("RELAYSTORE_OAUTH"); text != "" {
 		var err error

@@ -80,7 +80,7 @@ func openGolden(t *testing.T) *repo.Client {
 	require.NoError(t, err)
 	c, err := repo.Open(t.Context(), repo.Config{
 		DatabaseURL: testdb.URL(t), RedisURL: testdb.RedisURL(t), KeyPrefix: testdb.Prefix(t), MaxConns: 4, Keyset: keys,
-		TokenRefresher: goldenProvider{},
+		TokenRefresher: goldenProvider{}, AlertSecret: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
@@ -162,6 +162,8 @@ func (c *goldenClient) make(t *testing.T, g goldenCall) []byte {
 		answer = bare(c.Monitoring.GetPerformanceMetrics(ctx, arg[monitoring.Range](t, g, 0)))
 	case "getQueryStats":
 		answer = bare(c.Monitoring.GetQueryStats(ctx, arg[int](t, g, 0)))
+	case "getStorageConfig", "switchStorageStrategy", "getStorageHealth", "setPerformanceAlert":
+		answer = g.storage(t, c)
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}

@@ -115,6 +115,15 @@ func Versions() []int64 {
 	return out
 }
 
+// Applied gives the newest migration of a database, 0 for none.
+func Applied(ctx context.Context, c Querier) (int64, error) {
+	applied, err := appliedVersions(ctx, c)
+	if err != nil || len(applied) == 0 {
+		return 0, err
+	}
+	return applied[len(applied)-1], nil
+}
+
 const undefinedTable = "42P01"
 
 // appliedVersions reads goose's own table.

@@ -41,6 +41,9 @@ var filled = map[int64]string{
 		ALTER TABLE sessions ENABLE TRIGGER USER`,
 	8: `INSERT INTO performance_samples VALUES (now(), gen_random_uuid(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, '{DB_QUERY_TIMEOUT}', '{11}');
 		INSERT INTO performance_queries VALUES (now(), gen_random_uuid(), 'SessionInsert', 1, 2, now())`,
+	9: `INSERT INTO storage_strategies VALUES ('apikey', 'postgres', true, 600, 'cache_first', 'write_around', 1, now())`,
+	10: `INSERT INTO performance_alerts VALUES ('0190b8a0-0000-7000-8000-000000000021', 'errors.rate', '>=', 0.5, 60000, 'https://example.com/', now(), 'firing', now());
+		INSERT INTO performance_alert_deliveries (id, alert_id, body) VALUES (gen_random_uuid(), '0190b8a0-0000-7000-8000-000000000021', '{}')`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

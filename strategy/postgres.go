@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,8 @@ type Postgres struct {
 	OpTimeout time.Duration
 	// Meter counts the connections' use and the calls that failed; nil counts none.
 	Meter *Meter
+	// Waiting counts the calls that wait for a connection; nil counts none.
+	Waiting *atomic.Int64
 
 	scope *scope // of the transaction that this primary is inside, or nil
 }
@@ -157,6 +160,10 @@ func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return nil, notAcquiredError{err}
 	}
 	began := p.Meter.acquiring()
+	if p.Waiting != nil {
+		p.Waiting.Add(1)
+		defer p.Waiting.Add(-1)
+	}
 	conn, err := p.Pool.Acquire(ctx)
 	p.Meter.acquired(began, err)
 	if err != nil {

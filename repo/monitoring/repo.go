@@ -3,6 +3,7 @@ package monitoring
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -21,11 +22,14 @@ type Config struct {
 	Sources Sources
 	// Logger takes one line when samples cannot be stored, and one when they can again.
 	Logger *slog.Logger
+	// Alerts is what the alerts stand on; the Repo adds its own figures to the Sources.
+	Alerts AlertsConfig
 }
 
 // Repo is the contract's MonitoringInterface. It is safe for concurrent use.
 type Repo struct {
 	Config
+	*Alerts
 
 	queries *db.Queries
 	samples *sampler
@@ -41,6 +45,11 @@ func New(cfg Config) *Repo {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.work.Go(func() { r.run(ctx) })
+	cfg.Alerts.Sources = maps.Clone(cfg.Alerts.Sources)
+	for metric := range performance {
+		cfg.Alerts.Sources[metric] = r.measure
+	}
+	r.Alerts = NewAlerts(cfg.Alerts)
 	return r
 }
 
@@ -54,9 +63,10 @@ func newRepo(cfg Config, now func() time.Time) *Repo {
 // closeLimit bounds the last store: the figures of a minute are not worth more.
 const closeLimit = time.Second
 
-// Close stores what is counted and not stored yet, within ctx and a second. What
+// Close ends the alerts' work here and stores what is counted and not stored yet, within ctx and a second. What
 // cannot be stored is lost and no error: it is figures, not data.
 func (r *Repo) Close(ctx context.Context) {
+	r.Alerts.Close(ctx)
 	r.stop()
 	r.work.Wait()
 	r.samples.roll(r.now(), true)

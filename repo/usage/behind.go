@@ -34,7 +34,7 @@ func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
 	switch {
 	case r.Primary.InTx():
 		return r.writeInTx(ctx, entries)
-	case r.behind == nil:
+	case r.behind == nil || r.through.Load():
 		return r.writer.write(ctx, entries)
 	}
 	return r.behind.write(ctx, entries)

@@ -38,7 +38,8 @@ type Repo struct {
 	months    months
 	compactor *compactor
 	writer    *writer
-	behind    *behind // nil under write_through
+	behind    *behind     // nil without a journal
+	through   atomic.Bool // writes through although there is one
 	beside    *semaphore.Weighted
 	horizon   atomic.Pointer[time.Time] // the latest known; it only moves forward
 	now       func() time.Time
@@ -60,6 +61,10 @@ func New(cfg Config) *Repo {
 	}
 	return r
 }
+
+// WriteBehind says whether the journal, where there is one, takes records from now on;
+// what is in it is flushed either way.
+func (r *Repo) WriteBehind(on bool) { r.through.Store(!on) }
 
 // Close takes no more records, writes those whose callers wait, drains the journal,
 // and ends the background work. What is not written when ctx ends is an error that

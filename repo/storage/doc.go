@@ -1,0 +1,7 @@
+// Package storage is the contract's StorageStrategyInterface: how each data type is
+// stored, switching that while gateways run, and how the storage does.
+//
+// A config is one row in PostgreSQL. Every process looks for changes twice a second,
+// so that all follow a switch within a second, one by hand in psql included, as long as
+// they reach PostgreSQL; one that does not goes on as before.
+package storage

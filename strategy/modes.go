@@ -1,0 +1,115 @@
+package strategy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// Machinery is what a process has to work with.
+type Machinery struct {
+	// Cache is a Redis; Journal is the stream that takes usage under write_behind.
+	Cache, Journal bool
+}
+
+// Effective is what a process does where it is told to do c: the same, but that what
+// it has no machinery for falls back to what asks and writes the primary.
+func (m Machinery) Effective(t DataType, c Config) Config {
+	c.PrimaryStorage, c.EnableCache = PrimaryPostgres, c.EnableCache && m.Cache && t != Usage
+	switch {
+	case !c.EnableCache:
+		c.ReadStrategy = DatabaseFirst
+	default:
+		c.ReadStrategy = CacheFirst
+	}
+	switch {
+	case t == Usage && c.WriteStrategy == WriteBehind && m.Journal:
+	case c.EnableCache:
+		c.WriteStrategy = WriteAround
+	case c.WriteStrategy == WriteBehind:
+		c.WriteStrategy = WriteThrough
+	}
+	return c
+}
+
+// CheckDataType refuses a word that is none of the contract's.
+func CheckDataType(t DataType) error {
+	if !slices.Contains(DataTypes, t) {
+		return result.Invalid("dataType", "must be apikey, account, usage or session")
+	}
+	return nil
+}
+
+// Check refuses a config that is wrong, contradicts itself, or asks for machinery
+// that does not exist or that this process has not, naming the member.
+func (m Machinery) Check(t DataType, c Config) error {
+	if err := CheckDataType(t); err != nil {
+		return err
+	}
+	if err := c.checkWords(); err != nil {
+		return err
+	}
+	if c.PrimaryStorage == PrimaryRedis {
+		return result.Invalid("primaryStorage", "this version has no Redis primary, PostgreSQL is every data type's")
+	}
+	if err := m.checkCache(t, c); err != nil {
+		return err
+	}
+	if err := checkRead(c); err != nil {
+		return err
+	}
+	return m.checkWrite(t, c)
+}
+
+func (c Config) checkWords() error {
+	switch {
+	case c.PrimaryStorage != PrimaryPostgres && c.PrimaryStorage != PrimaryRedis:
+		return result.Invalid("primaryStorage", "must be postgres or redis")
+	case !slices.Contains([]ReadStrategy{CacheFirst, DatabaseFirst, CacheOnly}, c.ReadStrategy):
+		return result.Invalid("readStrategy", "must be cache_first, database_first or cache_only")
+	case !slices.Contains([]WriteStrategy{WriteThrough, WriteBehind, WriteAround}, c.WriteStrategy):
+		return result.Invalid("writeStrategy", "must be write_through, write_behind or write_around")
+	case c.CacheTTL%time.Second != 0:
+		return result.Invalid("cacheTTL", "must be whole seconds")
+	case c.CacheTTL == 0 && !c.EnableCache:
+	case c.CacheTTL < MinCacheTTL || c.CacheTTL > MaxCacheTTL:
+		return result.Invalid("cacheTTL", "must lie between %.0f and %.0f seconds", MinCacheTTL.Seconds(), MaxCacheTTL.Seconds())
+	}
+	return nil
+}
+
+func (m Machinery) checkCache(t DataType, c Config) error {
+	switch {
+	case !c.EnableCache:
+	case t == Usage:
+		return result.Invalid("enableCache", "usage has no cache: figures come from the ledger and its rollups")
+	case !m.Cache:
+		return result.Invalid("enableCache", "this process has no Redis: set REDIS_URL")
+	}
+	return nil
+}
+
+func checkRead(c Config) error {
+	switch {
+	case c.ReadStrategy == CacheOnly && !c.EnableCache:
+		return result.Invalid("readStrategy", "cache_only contradicts enableCache false")
+	case c.ReadStrategy == CacheOnly:
+		return result.Invalid("readStrategy", "this version always asks the primary for what the cache has not")
+	case c.ReadStrategy == DatabaseFirst && c.EnableCache:
+		return result.Invalid("readStrategy", "this version asks a cache first where there is one; enableCache false asks the primary")
+	}
+	return nil
+}
+
+func (m Machinery) checkWrite(t DataType, c Config) error {
+	switch {
+	case c.WriteStrategy == WriteThrough && c.EnableCache:
+		return result.Invalid("writeStrategy", "this version fills caches when records are read: writes around them")
+	case c.WriteStrategy == WriteBehind && t != Usage:
+		return result.Invalid("writeStrategy", "write_behind is for usage: this version has no journal for other data")
+	case c.WriteStrategy == WriteBehind && !m.Journal:
+		return result.Invalid("writeStrategy", "this process has no journal: set RELAYSTORE_USAGE_WRITES to write_behind, and REDIS_URL")
+	}
+	return nil
+}

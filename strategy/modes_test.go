@@ -1,0 +1,142 @@
+package strategy_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// all are the 36 combinations of words for a data type, with a TTL that suits them.
+func all() (configs []strategy.Config) {
+	for _, p := range []strategy.Primary{strategy.PrimaryPostgres, strategy.PrimaryRedis} {
+		for _, cached := range []bool{true, false} {
+			for _, r := range []strategy.ReadStrategy{strategy.CacheFirst, strategy.DatabaseFirst, strategy.CacheOnly} {
+				for _, w := range []strategy.WriteStrategy{strategy.WriteThrough, strategy.WriteBehind, strategy.WriteAround} {
+					configs = append(configs, strategy.Config{PrimaryStorage: p, EnableCache: cached, CacheTTL: time.Minute, ReadStrategy: r, WriteStrategy: w})
+				}
+			}
+		}
+	}
+	return configs
+}
+
+// taken lists what a fully equipped process takes; everything else is refused. By
+// cache, read and write strategy, on PostgreSQL.
+var taken = map[strategy.DataType]map[[3]string]bool{
+	strategy.APIKey: cachedModes, strategy.Account: cachedModes, strategy.Session: cachedModes,
+	strategy.Usage: {
+		{"off", "cache_first", "write_through"}: true, {"off", "cache_first", "write_behind"}: true, {"off", "cache_first", "write_around"}: true,
+		{"off", "database_first", "write_through"}: true, {"off", "database_first", "write_behind"}: true, {"off", "database_first", "write_around"}: true,
+	},
+}
+
+var cachedModes = map[[3]string]bool{
+	{"on", "cache_first", "write_around"}:   true,
+	{"off", "cache_first", "write_through"}: true, {"off", "cache_first", "write_around"}: true,
+	{"off", "database_first", "write_through"}: true, {"off", "database_first", "write_around"}: true,
+}
+
+func TestModes(t *testing.T) {
+	t.Parallel()
+	full := strategy.Machinery{Cache: true, Journal: true}
+	for _, dataType := range strategy.DataTypes {
+		for _, c := range all() {
+			cached := map[bool]string{true: "on", false: "off"}[c.EnableCache]
+			name := [3]string{cached, string(c.ReadStrategy), string(c.WriteStrategy)}
+			err := full.Check(dataType, c)
+			if c.PrimaryStorage == strategy.PrimaryPostgres && taken[dataType][name] {
+				require.NoError(t, err, "%s %v", dataType, c)
+				continue
+			}
+			require.ErrorIs(t, err, result.InvalidQuery, "%s %v", dataType, c)
+			require.NotEmpty(t, result.From(err).Field())
+		}
+	}
+}
+
+func TestRefusalsNameTheMember(t *testing.T) {
+	t.Parallel()
+	full := strategy.Machinery{Cache: true, Journal: true}
+	for name, c := range map[string]struct {
+		machinery strategy.Machinery
+		dataType  strategy.DataType
+		change    func(*strategy.Config)
+		field     string
+	}{
+		"data type":                     {full, "limits", func(*strategy.Config) {}, "dataType"},
+		"primary":                       {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = "mysql" }, "primaryStorage"},
+		"Redis primary":                 {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = strategy.PrimaryRedis }, "primaryStorage"},
+		"read":                          {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = "" }, "readStrategy"},
+		"cache_only":                    {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.CacheOnly }, "readStrategy"},
+		"database_first beside a cache": {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.DatabaseFirst }, "readStrategy"},
+		"write":                         {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = "WRITE_AROUND" }, "writeStrategy"},
+		"write_through with a cache":    {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteThrough }, "writeStrategy"},
+		"sessions behind":               {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
+		"no journal":                    {strategy.Machinery{Cache: true}, strategy.Usage, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
+		"usage cached":                  {full, strategy.Usage, func(c *strategy.Config) { c.EnableCache, c.CacheTTL = true, time.Minute }, "enableCache"},
+		"no Redis":                      {strategy.Machinery{}, strategy.Account, func(*strategy.Config) {}, "enableCache"},
+		"no TTL":                        {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 0 }, "cacheTTL"},
+		"short TTL":                     {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = -time.Second }, "cacheTTL"},
+		"long TTL":                      {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = strategy.MaxCacheTTL + time.Second }, "cacheTTL"},
+		"broken TTL":                    {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 1500 * time.Millisecond }, "cacheTTL"},
+	} {
+		cfg := strategy.Default(c.dataType, false)
+		c.change(&cfg)
+		err := c.machinery.Check(c.dataType, cfg)
+		require.ErrorIs(t, err, result.InvalidQuery, name)
+		require.Equal(t, c.field, result.From(err).Field(), name)
+	}
+}
+
+// What a process takes, it does; and what it does is something that it would take.
+func TestEffective(t *testing.T) {
+	t.Parallel()
+	for _, m := range []strategy.Machinery{{}, {Cache: true}, {Cache: true, Journal: true}} {
+		for _, dataType := range strategy.DataTypes {
+			for _, c := range all() {
+				does := m.Effective(dataType, c)
+				require.NoError(t, m.Check(dataType, does), "%v %s %v", m, dataType, c)
+				if m.Check(dataType, c) == nil {
+					require.Equal(t, []any{c.EnableCache, c.WriteStrategy}, []any{does.EnableCache, does.WriteStrategy})
+				}
+			}
+			behind := m.Journal
+			require.Equal(t, m.Cache || dataType == strategy.Usage, m.Check(dataType, strategy.Default(dataType, behind)) == nil)
+		}
+	}
+}
+
+func TestConfigJSON(t *testing.T) {
+	t.Parallel()
+	for _, dataType := range strategy.DataTypes {
+		c := strategy.Default(dataType, true)
+		doc, err := json.Marshal(c)
+		require.NoError(t, err)
+		var back strategy.Config
+		require.NoError(t, json.Unmarshal(doc, &back))
+		require.Equal(t, c, back)
+	}
+	const good = `{"primaryStorage":"postgres","enableCache":true,"cacheTTL":600,"readStrategy":"cache_first","writeStrategy":"write_around"}`
+	var c strategy.Config
+	require.NoError(t, json.Unmarshal([]byte(good), &c))
+	require.Equal(t, strategy.Default(strategy.APIKey, false), c)
+	require.Equal(t, cache.DefaultTTL, c.CacheTTL)
+	for doc, field := range map[string]string{
+		`{"enableCache":true,"cacheTTL":600,"readStrategy":"cache_first","writeStrategy":"write_around"}`:                                      "primaryStorage",
+		`{"primaryStorage":"postgres","cacheTTL":600,"readStrategy":"cache_first","writeStrategy":"write_around"}`:                             "enableCache",
+		`{"primaryStorage":"postgres","enableCache":true,"cacheTTL":null,"readStrategy":"cache_first","writeStrategy":"write_around"}`:         "cacheTTL",
+		`{"primaryStorage":"postgres","enableCache":true,"cacheTTL":1e300,"readStrategy":"cache_first","writeStrategy":"write_around"}`:        "cacheTTL",
+		`{"primaryStorage":"postgres","enableCache":true,"cacheTTL":600,"readStrategy":"cache_first","writeStrategy":"write_around","more":1}`: "more",
+		`{"primaryStorage":"postgres","enableCache":"yes","cacheTTL":600,"readStrategy":"cache_first","writeStrategy":"write_around"}`:         "enableCache",
+	} {
+		err := json.Unmarshal([]byte(doc), &c)
+		require.ErrorIs(t, err, result.InvalidQuery, doc)
+		require.Equal(t, field, result.From(err).Field(), doc)
+	}
+}
