@@ -163,7 +163,7 @@ func (c *goldenClient) make(t *testing.T, g goldenCall) []byte {
 	case "getQueryStats":
 		answer = bare(c.Monitoring.GetQueryStats(ctx, arg[int](t, g, 0)))
 	case "getStorageConfig", "switchStorageStrategy", "getStorageHealth", "setPerformanceAlert":
-		answer = g.storage(t, c)
+		answer = g.storage(t, c.Client)
 	default:
 		require.Fail(t, "no such method", g.Call)
 	}

@@ -66,7 +66,9 @@ const closeLimit = time.Second
 // Close ends the alerts' work here and stores what is counted and not stored yet, within ctx and a second. What
 // cannot be stored is lost and no error: it is figures, not data.
 func (r *Repo) Close(ctx context.Context) {
-	r.Alerts.Close(ctx)
+	if r.Alerts != nil { // newRepo's has none
+		r.Alerts.Close(ctx)
+	}
 	r.stop()
 	r.work.Wait()
 	r.samples.roll(r.now(), true)
