@@ -20,13 +20,13 @@ func (r *Records[V]) miss(ctx context.Context, key *Key, now time.Time) (*V, err
 		case res := <-r.shared(ctx, key, now):
 			if !errors.Is(res.Err, errLeft) {
 				got, _ := res.Val.(found[V])
-				r.count(got.cached)
+				r.count(key, got.cached)
 				return got.record, res.Err
 			}
 		case <-ctx.Done():
 		}
 		if err := ctx.Err(); err != nil {
-			r.count(false)
+			r.count(key, false)
 			if errors.Is(err, context.DeadlineExceeded) && r.turns.exhausted() {
 				return nil, ErrOverload
 			}

@@ -90,7 +90,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, error) {
 	if r.cache.Fresh(now) {
 		if v, known := r.kept(key); known {
-			r.count(true)
+			r.count(key, true)
 			return v, nil
 		}
 	}

@@ -32,7 +32,7 @@ func (r *Records[V]) old(key *Key, now time.Time) *V {
 func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V, error) {
 	if r.sinceBase() < r.down.Load() {
 		if old := r.old(key, now); old != nil {
-			r.count(true)
+			r.count(key, true)
 			return old, nil
 		}
 	}
