@@ -116,21 +116,8 @@ func (d Details) MarshalJSON() ([]byte, error) {
 // member.
 func (d *Details) UnmarshalJSON(data []byte) error {
 	unknown, err := result.Decode(data, (*plainDetails)(d))
-	if err != nil || len(unknown) == 0 {
-		return err
+	if err == nil && len(unknown) > 0 {
+		d.Extra, err = result.AddMembers(d.Extra, unknown)
 	}
-	extra := make(map[string]json.RawMessage)
-	if len(d.Extra) > 0 && string(d.Extra) != "null" {
-		if err := json.Unmarshal(d.Extra, &extra); err != nil {
-			return result.Invalid("extra", "not a JSON object")
-		}
-	}
-	for name, value := range unknown {
-		if _, twice := extra[name]; twice {
-			return result.Invalid(name, "given twice")
-		}
-		extra[name] = value
-	}
-	d.Extra, err = json.Marshal(extra)
 	return err
 }
