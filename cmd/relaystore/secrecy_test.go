@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +51,10 @@ func newSecretRun(t *testing.T) *secretRun {
 	stack := startStack(t)
 	r := &secretRun{T: t, provider: testprovider.Start(t), log: filepath.Join(stack.Dir, "postgres.log")}
 	keyset, _ := keysetEnv(t)
-	r.env = append(keyset, "DATABASE_URL="+stack.DatabaseURL, "REDIS_URL="+stack.RedisURL, "RELAYSTORE_DIRECT_URL=",
-		fmt.Sprintf(`RELAYSTORE_OAUTH={"claude":{"tokenUrl":%q,"clientId":%q}}`, r.provider.URL, testprovider.ClientID))
+	r.env = slices.Concat(keyset, []string{
+		"DATABASE_URL=" + stack.DatabaseURL, "REDIS_URL=" + stack.RedisURL, "RELAYSTORE_DIRECT_URL=",
+		fmt.Sprintf(`RELAYSTORE_OAUTH={"claude":{"tokenUrl":%q,"clientId":%q}}`, r.provider.URL, testprovider.ClientID),
+	})
 	ran(t, r.env, "keyset", "create")
 	ran(t, r.env, "migrate", "up")
 	pool := testdb.Pool(t, stack.DatabaseURL)
@@ -180,7 +183,9 @@ func (r *secretRun) requireClean(where, text string) {
 			forms = append(forms, encoded[4:len(encoded)-4])
 		}
 		for _, form := range forms {
-			require.False(r, strings.Contains(text, form), "%s shows %s", where, s)
+			if i := strings.Index(text, form); i >= 0 {
+				require.Fail(r, "a secret in "+where, text[max(0, i-200):i+len(form)]) // NotContains would print it all
+			}
 		}
 	}
 }

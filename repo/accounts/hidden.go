@@ -52,7 +52,7 @@ func (c Credentials) RevealJSON() ([]byte, error) {
 	if a := c.Secrets.AWS; a != nil {
 		s.AWS = &keys{a.AccessKeyID, a.SecretAccessKey, a.SessionToken}
 	}
-	return json.Marshal(struct {
+	return json.Marshal(struct { //nolint:gosec // this is what it is for
 		AccountID    string      `json:"accountId"`
 		Platform     string      `json:"platform"`
 		IsActive     bool        `json:"isActive"`

@@ -176,7 +176,7 @@ type Refreshed struct {
 // RevealJSON gives the token, and times as JavaScript prints them; MarshalJSON gives
 // "[redacted]". The envelope of RefreshOAuthToken uses it.
 func (r Refreshed) RevealJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	return json.Marshal(struct { //nolint:gosec // this is what it is for
 		AccessToken string      `json:"accessToken"`
 		ExpiresAt   result.Time `json:"expiresAt,omitzero"`
 		RefreshedAt result.Time `json:"refreshedAt"`
