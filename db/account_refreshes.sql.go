@@ -60,14 +60,13 @@ func (q *Queries) AccountRefreshDue(ctx context.Context, db DBTX, arg AccountRef
 	return items, nil
 }
 
-const accountRefreshFinish = `-- name: AccountRefreshFinish :one
+const accountRefreshFinish = `-- name: AccountRefreshFinish :execrows
 UPDATE account_refreshes SET
     lease_expires_at = clock_timestamp(),
     intent_at = CASE WHEN $1::boolean THEN NULL ELSE intent_at END,
     finished_at = clock_timestamp(), finished_version = $2::bigint, answers_until = clock_timestamp() + $3::interval,
     failure = $4, failure_reason = $5, failure_status = $6, failure_retry_at = clock_timestamp() + $7::interval
 WHERE account_id = $8 AND holder = $9
-RETURNING finished_at::timestamptz AS finished_at
 `
 
 type AccountRefreshFinishParams struct {
@@ -82,7 +81,7 @@ type AccountRefreshFinishParams struct {
 	Holder     uuid.UUID
 }
 
-// Gives the lease back with the outcome, which answers further calls for a while. By
+// Gives the lease back with a failure, which answers further calls for a while. By
 // primary key. No row where the lease is another one's.
 //
 //	UPDATE account_refreshes SET
@@ -91,9 +90,8 @@ type AccountRefreshFinishParams struct {
 //	    finished_at = clock_timestamp(), finished_version = $2::bigint, answers_until = clock_timestamp() + $3::interval,
 //	    failure = $4, failure_reason = $5, failure_status = $6, failure_retry_at = clock_timestamp() + $7::interval
 //	WHERE account_id = $8 AND holder = $9
-//	RETURNING finished_at::timestamptz AS finished_at
-func (q *Queries) AccountRefreshFinish(ctx context.Context, db DBTX, arg AccountRefreshFinishParams) (time.Time, error) {
-	row := db.QueryRow(ctx, accountRefreshFinish,
+func (q *Queries) AccountRefreshFinish(ctx context.Context, db DBTX, arg AccountRefreshFinishParams) (int64, error) {
+	result, err := db.Exec(ctx, accountRefreshFinish,
 		arg.Resolved,
 		arg.Version,
 		arg.AnswersFor,
@@ -104,9 +102,10 @@ func (q *Queries) AccountRefreshFinish(ctx context.Context, db DBTX, arg Account
 		arg.ID,
 		arg.Holder,
 	)
-	var finished_at time.Time
-	err := row.Scan(&finished_at)
-	return finished_at, err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const accountRefreshGet = `-- name: AccountRefreshGet :one
@@ -265,4 +264,44 @@ type AccountRefreshReleaseParams struct {
 func (q *Queries) AccountRefreshRelease(ctx context.Context, db DBTX, arg AccountRefreshReleaseParams) error {
 	_, err := db.Exec(ctx, accountRefreshRelease, arg.ID, arg.Holder)
 	return err
+}
+
+const accountRefreshSucceed = `-- name: AccountRefreshSucceed :one
+UPDATE account_refreshes SET
+    lease_expires_at = CASE WHEN holder = $1 THEN clock_timestamp() ELSE lease_expires_at END,
+    intent_at = CASE WHEN holder = $1 THEN NULL ELSE intent_at END,
+    finished_at = clock_timestamp(), finished_version = $2::bigint, answers_until = clock_timestamp() + $3::interval,
+    failure = '', failure_reason = '', failure_status = 0, failure_retry_at = NULL
+WHERE account_id = $4
+RETURNING finished_at::timestamptz AS finished_at
+`
+
+type AccountRefreshSucceedParams struct {
+	Holder     uuid.UUID
+	Version    int64
+	AnswersFor pgtype.Interval
+	ID         uuid.UUID
+}
+
+// Notes that the tokens of a version are stored, which answers further calls for a
+// while, and gives the lease back where it is still the holder's: tokens that are
+// stored late are news to whoever has it now. By primary key. At most one row.
+//
+//	UPDATE account_refreshes SET
+//	    lease_expires_at = CASE WHEN holder = $1 THEN clock_timestamp() ELSE lease_expires_at END,
+//	    intent_at = CASE WHEN holder = $1 THEN NULL ELSE intent_at END,
+//	    finished_at = clock_timestamp(), finished_version = $2::bigint, answers_until = clock_timestamp() + $3::interval,
+//	    failure = '', failure_reason = '', failure_status = 0, failure_retry_at = NULL
+//	WHERE account_id = $4
+//	RETURNING finished_at::timestamptz AS finished_at
+func (q *Queries) AccountRefreshSucceed(ctx context.Context, db DBTX, arg AccountRefreshSucceedParams) (time.Time, error) {
+	row := db.QueryRow(ctx, accountRefreshSucceed,
+		arg.Holder,
+		arg.Version,
+		arg.AnswersFor,
+		arg.ID,
+	)
+	var finished_at time.Time
+	err := row.Scan(&finished_at)
+	return finished_at, err
 }

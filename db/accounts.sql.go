@@ -760,8 +760,10 @@ UPDATE accounts SET
     access_token = $1, refresh_token = coalesce($2::bytea, refresh_token),
     scopes = coalesce($3::text[], scopes), token_expires_at = $4,
     credentials_version = credentials_version + 1,
-    updated_at = greatest($5::timestamptz, updated_at + interval '1 microsecond')
-WHERE id = $6 AND credentials_version = $7 AND deleted_at IS NULL
+    status = CASE WHEN status = 'error' AND error_message = ANY($5::text[]) THEN 'active' ELSE status END,
+    error_message = CASE WHEN status = 'error' AND error_message = ANY($5::text[]) THEN '' ELSE error_message END,
+    updated_at = greatest($6::timestamptz, updated_at + interval '1 microsecond')
+WHERE id = $7 AND credentials_version = $8 AND deleted_at IS NULL
 `
 
 type AccountStoreTokensParams struct {
@@ -769,27 +771,31 @@ type AccountStoreTokensParams struct {
 	RefreshToken   []byte
 	Scopes         []string
 	TokenExpiresAt *time.Time
+	Refuted        []string
 	Now            time.Time
 	ID             uuid.UUID
 	Version        int64
 }
 
 // Stores what a refresh gave, unless the credentials have changed since they were
-// read at @version; by primary key. NULL keeps the refresh token or the scopes. At
-// most one row.
+// read at @version; by primary key. NULL keeps the refresh token or the scopes. An
+// error whose message is one of @refuted ends: tokens are there. At most one row.
 //
 //	UPDATE accounts SET
 //	    access_token = $1, refresh_token = coalesce($2::bytea, refresh_token),
 //	    scopes = coalesce($3::text[], scopes), token_expires_at = $4,
 //	    credentials_version = credentials_version + 1,
-//	    updated_at = greatest($5::timestamptz, updated_at + interval '1 microsecond')
-//	WHERE id = $6 AND credentials_version = $7 AND deleted_at IS NULL
+//	    status = CASE WHEN status = 'error' AND error_message = ANY($5::text[]) THEN 'active' ELSE status END,
+//	    error_message = CASE WHEN status = 'error' AND error_message = ANY($5::text[]) THEN '' ELSE error_message END,
+//	    updated_at = greatest($6::timestamptz, updated_at + interval '1 microsecond')
+//	WHERE id = $7 AND credentials_version = $8 AND deleted_at IS NULL
 func (q *Queries) AccountStoreTokens(ctx context.Context, db DBTX, arg AccountStoreTokensParams) (int64, error) {
 	result, err := db.Exec(ctx, accountStoreTokens,
 		arg.AccessToken,
 		arg.RefreshToken,
 		arg.Scopes,
 		arg.TokenExpiresAt,
+		arg.Refuted,
 		arg.Now,
 		arg.ID,
 		arg.Version,

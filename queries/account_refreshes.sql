@@ -24,15 +24,26 @@ UPDATE account_refreshes SET
     intent_at = clock_timestamp(), intent_version = @version::bigint, finished_at = NULL, answers_until = NULL
 WHERE account_id = @id AND holder = @holder AND lease_expires_at > clock_timestamp();
 
--- name: AccountRefreshFinish :one
--- Gives the lease back with the outcome, which answers further calls for a while. By
+-- name: AccountRefreshFinish :execrows
+-- Gives the lease back with a failure, which answers further calls for a while. By
 -- primary key. No row where the lease is another one's.
 UPDATE account_refreshes SET
     lease_expires_at = clock_timestamp(),
     intent_at = CASE WHEN @resolved::boolean THEN NULL ELSE intent_at END,
     finished_at = clock_timestamp(), finished_version = @version::bigint, answers_until = clock_timestamp() + @answers_for::interval,
     failure = @failure, failure_reason = @reason, failure_status = @status, failure_retry_at = clock_timestamp() + sqlc.narg(retry_after)::interval
-WHERE account_id = @id AND holder = @holder
+WHERE account_id = @id AND holder = @holder;
+
+-- name: AccountRefreshSucceed :one
+-- Notes that the tokens of a version are stored, which answers further calls for a
+-- while, and gives the lease back where it is still the holder's: tokens that are
+-- stored late are news to whoever has it now. By primary key. At most one row.
+UPDATE account_refreshes SET
+    lease_expires_at = CASE WHEN holder = @holder THEN clock_timestamp() ELSE lease_expires_at END,
+    intent_at = CASE WHEN holder = @holder THEN NULL ELSE intent_at END,
+    finished_at = clock_timestamp(), finished_version = @version::bigint, answers_until = clock_timestamp() + @answers_for::interval,
+    failure = '', failure_reason = '', failure_status = 0, failure_retry_at = NULL
+WHERE account_id = @id
 RETURNING finished_at::timestamptz AS finished_at;
 
 -- name: AccountRefreshRelease :exec

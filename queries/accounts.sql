@@ -51,12 +51,14 @@ WHERE id = @id AND deleted_at IS NULL;
 
 -- name: AccountStoreTokens :execrows
 -- Stores what a refresh gave, unless the credentials have changed since they were
--- read at @version; by primary key. NULL keeps the refresh token or the scopes. At
--- most one row.
+-- read at @version; by primary key. NULL keeps the refresh token or the scopes. An
+-- error whose message is one of @refuted ends: tokens are there. At most one row.
 UPDATE accounts SET
     access_token = @access_token, refresh_token = coalesce(sqlc.narg(refresh_token)::bytea, refresh_token),
     scopes = coalesce(sqlc.narg(scopes)::text[], scopes), token_expires_at = @token_expires_at,
     credentials_version = credentials_version + 1,
+    status = CASE WHEN status = 'error' AND error_message = ANY(@refuted::text[]) THEN 'active' ELSE status END,
+    error_message = CASE WHEN status = 'error' AND error_message = ANY(@refuted::text[]) THEN '' ELSE error_message END,
     updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
 WHERE id = @id AND credentials_version = @version AND deleted_at IS NULL;
 

@@ -13,8 +13,9 @@ import (
 
 const benchRevokeHelp = `Measures how long a revoked key goes on. Real processes validate it in loops paced
 at 1 kHz, while one of them revokes it by DeleteAPIKey, then by UpdateAPIKey, and
-at last someone outside the library by a plain SQL UPDATE. After each round the
-key, or a new one, comes back.
+then someone outside the library by a plain SQL UPDATE. At last a session is what
+is deleted, and what is changed by UpdateSession (session-update). After each round
+the key or the session, or a new one, comes back.
 
   selfStale      answers yes in the writer's own process to what was asked after
                  its call had returned; null for sql

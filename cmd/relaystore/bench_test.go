@@ -70,7 +70,7 @@ func TestBenchValidate(t *testing.T) {
 	t.Parallel()
 	rep := benched(t, "validate", "--keys", "50", "--quick", "--json")
 	figures := []string{
-		"hitNs", "hitParallelNs", "negativeNs", "missNs", "timeNowNs", "mapNs", "docacheNs", "docacheParallelNs", "docacheMissNs",
+		"hitNs", "hitParallelNs", "negativeNs", "missNs", "credentialsNs", "sessionNs", "timeNowNs", "mapNs", "docacheNs", "docacheParallelNs", "docacheMissNs",
 		"redisGetNs", "selectNs", "updateRatio", "rssMiB100k",
 	}
 	require.ElementsMatch(t, append(figures, "allocs"), keysOf(rep))
@@ -84,9 +84,10 @@ func TestBenchRevoke(t *testing.T) {
 	t.Parallel()
 	rep := benched(t, "revoke", "--rounds", "2", "--json")
 	require.ElementsMatch(t, []string{"ways", "checked", "violating"}, keysOf(rep))
-	require.GreaterOrEqual(t, rep["checked"], float64(3*3), "each process after each way")
+	require.GreaterOrEqual(t, rep["checked"], float64(3*5), "each process after each way")
 	require.Zero(t, rep["violating"])
-	for i, name := range []string{"delete", "update", "sql"} {
+	require.Len(t, rep["ways"], 5)
+	for i, name := range []string{"delete", "update", "sql", "session", "session-update"} {
 		way := rep["ways"].([]any)[i].(map[string]any)
 		require.ElementsMatch(t, []string{"way", "selfStale", "p50Ms", "p99Ms", "maxMs", "reenableP99Ms", "rounds"}, keysOf(way))
 		require.Equal(t, name, way["way"])

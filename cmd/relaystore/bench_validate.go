@@ -19,6 +19,8 @@ medians of three rounds. Keys are drawn by Zipf's law before the clock runs.
                  allocates
   negativeNs     a hash that is known to be unknown
   missNs         a key that neither the process nor Redis holds
+  credentialsNs  GetCredentials of a cached account that has every secret
+  sessionNs      ValidateSession of a cached session
   timeNowNs      time.Now
   mapNs          a look-up in a sync.Map by the same hashes
   docacheNs      a hit of rueidis' DoCache by keys of the same length;
@@ -74,6 +76,8 @@ func printValidateReport(w io.Writer, rep bench.ValidateReport) {
 	t.AppendRow(table.Row{"ValidateAPIKey, cached", duration(rep.HitNs), duration(rep.HitParallelNs)})
 	t.AppendRow(table.Row{"ValidateAPIKey, known to be unknown", duration(rep.NegativeNs), ""})
 	t.AppendRow(table.Row{"ValidateAPIKey, cached nowhere", duration(rep.MissNs), ""})
+	t.AppendRow(table.Row{"GetCredentials, cached", duration(rep.CredentialsNs), ""})
+	t.AppendRow(table.Row{"ValidateSession, cached", duration(rep.SessionNs), ""})
 	t.AppendSeparator()
 	t.AppendRow(table.Row{"time.Now", duration(rep.TimeNowNs), ""})
 	t.AppendRow(table.Row{"sync.Map look-up", duration(rep.MapNs), ""})

@@ -101,6 +101,25 @@ func (l *looper) do(ctx context.Context, c command) (r reply, err error) {
 
 // write calls the library and asks at once whether the key is still active.
 func (l *looper) write(ctx context.Context, c command) (r reply, err error) {
+	if c.Session {
+		r, err = l.writeLogin(ctx, c)
+	} else {
+		r, err = l.writeKey(ctx, c)
+	}
+	r.At = time.Now().UnixNano()
+	if err != nil {
+		return r, err
+	}
+	active, err := l.ask(ctx, l.watcher.watched())
+	if active {
+		r.Stale = 1 // means nothing after create and enable
+	}
+	return r, err
+}
+
+var errNoCommand = errors.New("no such command")
+
+func (l *looper) writeKey(ctx context.Context, c command) (r reply, err error) {
 	switch c.Do {
 	case create:
 		var k apikeys.Created
@@ -111,15 +130,7 @@ func (l *looper) write(ctx context.Context, c command) (r reply, err error) {
 	case remove:
 		err = l.APIKeys.DeleteAPIKey(ctx, c.ID).Err()
 	default:
-		err = errors.New("no such command")
-	}
-	r.At = time.Now().UnixNano()
-	if err != nil {
-		return r, err
-	}
-	active, err := l.ask(ctx, l.watcher.watched())
-	if active {
-		r.Stale = 1 // means nothing after create and enable
+		err = errNoCommand
 	}
 	return r, err
 }

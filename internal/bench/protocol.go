@@ -27,6 +27,8 @@ type command struct {
 	Do   verb   `json:"do"`
 	ID   string `json:"id,omitempty"`
 	Hash string `json:"hash,omitempty"`
+	// Session says that ID is a session's token, not a key's.
+	Session bool `json:"session,omitempty"`
 	// Since is when the key was revoked, in nanoseconds since 1970 like every
 	// time: processes on one machine share that clock.
 	Since int64 `json:"since,omitempty"`
@@ -38,7 +40,7 @@ type reply struct {
 	At int64 `json:"at,omitempty"`
 	// Stale counts the answers yes to what was asked after Since.
 	Stale int64 `json:"stale,omitempty"`
-	// ID is of a created key.
+	// ID is of a created key, or a created session's token.
 	ID string `json:"id,omitempty"`
 
 	Checked   int64 `json:"checked,omitempty"`

@@ -38,7 +38,8 @@ type RevokeReport struct {
 // Way is one way to revoke. Times are milliseconds after the acknowledgement, in
 // each round that of the process that came last.
 type Way struct {
-	// Name is delete, update or sql.
+	// Name is delete, update or sql for a key; session, which is deleted, or
+	// session-update.
 	Name string `json:"way"`
 	// SelfStale counts what the writer's own process asked after the call had
 	// returned and was told yes; nil for sql, which none of them writes.
@@ -81,7 +82,7 @@ type revocation struct {
 	writer *process
 	conn   *pgx.Conn
 	opts   RevokeOptions
-	id     string // of the key that all watch
+	id     string // of the key that all watch, or a session's token
 	done   int
 }
 

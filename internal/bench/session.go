@@ -3,11 +3,13 @@ package bench
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -44,7 +46,12 @@ func openSession(ctx context.Context, p Place, conns int32) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := repo.Open(ctx, repo.Config{Pool: pool, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, RequireRedis: true})
+	keys, err := seal.Generate()
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	client, err := repo.Open(ctx, repo.Config{Pool: pool, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, RequireRedis: true, Keyset: keys})
 	if err != nil {
 		pool.Close()
 		return nil, err
@@ -60,8 +67,12 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
-// ask tells whether a key is active; an unknown one is not.
+// ask tells whether a key is active; an unknown one is not. What is marked so is the
+// token of a login.
 func (s *session) ask(ctx context.Context, hash string) (bool, error) {
+	if token, is := strings.CutPrefix(hash, loginMark); is {
+		return s.askLogin(ctx, token)
+	}
 	v, err := s.APIKeys.ValidateAPIKey(ctx, hash).Get()
 	if errors.Is(err, result.RecordNotFound) {
 		return false, nil
@@ -71,13 +82,21 @@ func (s *session) ask(ctx context.Context, hash string) (bool, error) {
 
 // ready waits until answers come from the cache, by a key that nobody has.
 func (s *session) ready(ctx context.Context) error {
+	return s.cached(ctx, func(ctx context.Context) error {
+		_, err := s.ask(ctx, apikeys.HashPlaintext(""))
+		return err
+	})
+}
+
+// cached waits until PostgreSQL is not asked for an answer.
+func (s *session) cached(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		before := s.pool.Stat().AcquireCount()
-		if _, err := s.ask(ctx, apikeys.HashPlaintext("")); err != nil {
+		if err := ask(ctx); err != nil {
 			return err
 		}
 		if s.pool.Stat().AcquireCount() == before {

@@ -38,6 +38,10 @@ type ValidateReport struct {
 	// of a key that neither the process nor Redis holds.
 	NegativeNs float64 `json:"negativeNs"`
 	MissNs     float64 `json:"missNs"`
+	// CredentialsNs is GetCredentials of a cached account that has every secret,
+	// SessionNs ValidateSession of a cached session.
+	CredentialsNs float64 `json:"credentialsNs"`
+	SessionNs     float64 `json:"sessionNs"`
 
 	// The baselines: time.Now; a look-up in a sync.Map by the same hashes; hits of
 	// rueidis' DoCache by keys of the same length; a DoCache miss; a GET; the
@@ -118,6 +122,8 @@ func (r *ValidateReport) measurements(b *validation) []measurement {
 		{&r.HitParallelNs, 1, b.hitParallel},
 		{&r.DocacheParallelNs, 1, b.docacheParallel},
 		{&r.Allocs, 3, b.allocs},
+		{&r.CredentialsNs, 1, b.credentials},
+		{&r.SessionNs, 1, b.session},
 		{&r.MissNs, 0, b.miss},
 		{&r.DocacheMissNs, 0, b.docacheMiss},
 		{&r.RedisGetNs, 0, b.redisGet},

@@ -17,6 +17,7 @@ import (
 // the memory.
 type effort struct {
 	localOps, docacheOps int
+	secretOps            int
 	networkOps           int // at most 1,666: loads are limited to 5,000 a second
 	updatePairs          int
 	fill                 int
@@ -24,9 +25,9 @@ type effort struct {
 
 func (o ValidateOptions) effort() effort {
 	if o.Quick {
-		return effort{localOps: 50_000, docacheOps: 15_000, networkOps: 50, updatePairs: 2, fill: 5_000}
+		return effort{localOps: 50_000, docacheOps: 15_000, secretOps: 5_000, networkOps: 50, updatePairs: 2, fill: 5_000}
 	}
-	return effort{localOps: 1_000_000, docacheOps: 300_000, networkOps: 1_000, updatePairs: 48, fill: reported}
+	return effort{localOps: 1_000_000, docacheOps: 300_000, secretOps: 100_000, networkOps: 1_000, updatePairs: 48, fill: reported}
 }
 
 // unknowns are the hashes that are known to be unknown.
@@ -42,6 +43,7 @@ type validation struct {
 	entries *entries
 
 	hashes, names, unknown draw
+	accounts, sessions     draw     // of one
 	table                  sync.Map // of *apikeys.Validation by hash
 	missing, unseen        int      // the next key, and entry, that was never asked for
 	updated                []string // ids
@@ -95,6 +97,9 @@ func (b *validation) prepare(ctx context.Context) error {
 	if err := b.createUpdated(ctx); err != nil {
 		return err
 	}
+	if err := b.createSecrets(ctx); err != nil {
+		return err
+	}
 	if err := b.entries.warm(ctx, b.keys); err != nil {
 		return err
 	}
@@ -104,5 +109,8 @@ func (b *validation) prepare(ctx context.Context) error {
 	if err := b.lib.warm(ctx, b.keys, keyHash); err != nil {
 		return err
 	}
-	return b.lib.warm(ctx, unknowns, unknownHash)
+	if err := b.lib.warm(ctx, unknowns, unknownHash); err != nil {
+		return err
+	}
+	return b.warmSecrets(ctx)
 }

@@ -9,7 +9,8 @@ import (
 // time of the acknowledgement.
 type way struct {
 	name           string
-	outside        bool // of all processes
+	outside        bool                                 // of all processes
+	begin          func(context.Context) (reply, error) // for another thing than the key
 	revoke, revive func(context.Context) (reply, error)
 }
 
@@ -18,6 +19,8 @@ func (r *revocation) ways() []way {
 		{name: "delete", revoke: r.tell(remove), revive: r.newKey},
 		{name: "update", revoke: r.tell(disable), revive: r.tell(enable)},
 		{name: "sql", outside: true, revoke: r.sql(false), revive: r.sql(true)},
+		{name: "session", begin: r.newLogin, revoke: r.tellLogin(remove), revive: r.newLogin},
+		{name: "session-update", begin: r.newLogin, revoke: r.tellLogin(disable), revive: r.tellLogin(enable)},
 	}
 }
 
@@ -37,6 +40,11 @@ func (r *revocation) sql(active bool) func(context.Context) (reply, error) {
 func (r *revocation) measure(ctx context.Context, w way) (Way, error) {
 	var stale int64
 	var gone, back []float64
+	if w.begin != nil {
+		if _, err := r.revive(ctx, way{revive: w.begin}); err != nil {
+			return Way{}, err
+		}
+	}
 	for range r.opts.Rounds {
 		revoked, settled, err := r.revoke(ctx, w)
 		if err != nil {

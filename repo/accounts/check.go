@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -106,14 +105,4 @@ func newID(text string) (uuid.UUID, error) {
 		return uuid.New(), nil
 	}
 	return result.ParseID("id", text)
-}
-
-func checkDocument(field string, doc []byte, starts, kind string) error {
-	if err := result.CheckJSON(field, doc, maxJSON); err != nil {
-		return err
-	}
-	if doc = bytes.TrimSpace(doc); len(doc) > 0 && string(doc) != "null" && !strings.ContainsRune(starts, rune(doc[0])) {
-		return result.Invalid(field, "not a JSON %s", kind)
-	}
-	return nil
 }

@@ -95,7 +95,7 @@ func (d *Details) checkDocuments() error {
 		{"extInfo", &d.ExtInfo, "{", "object"},
 		{"extra", &d.Extra, "{", "object"},
 	} {
-		if err := checkDocument("details."+doc.field, *doc.text, doc.starts, doc.kind); err != nil {
+		if err := result.CheckDocument("details."+doc.field, *doc.text, maxJSON, doc.starts, doc.kind); err != nil {
 			return err
 		}
 		if string(*doc.text) == "null" {

@@ -7,7 +7,11 @@
 // Tokens, API keys and proxy passwords are sealed with the keyset of the
 // configuration; the seal binds each to its row and its column. [Repo.GetCredentials]
 // is the one method that gives them; it is cached sealed and opened in memory.
-// Without a keyset, accounts without secrets work.
+// What holds them in Go prints, logs and marshals as "[redacted]", also as a member of
+// a patch or in a list; the JSON of an answer's envelope reveals what was asked for,
+// and so does [Credentials.RevealJSON]. fmt cannot ask a value that stands in an
+// unexported field of a caller's struct, and prints it: do not keep them in one that
+// is printed. Without a keyset, accounts without secrets work.
 //
 // # Availability
 //

@@ -37,6 +37,8 @@ func TestHostileJSON(t *testing.T) {
 		nested(`"details":{"dailyQuota":"5"}`):                        "details.dailyQuota",
 		nested(`"details":{"x":1,"x":2}`):                             "details.x",
 		nested(`"details":{"x":1,"extra":{"x":2}}`):                   "details.x",
+		nested(`"details":{"extra":{"a":1,"a":2},"x":3}`):             "details.extra",
+		nested(`"details":{"extra":{"a":[{"b":1,"b":2}]},"x":3}`):     "details.extra",
 		nested(`"details":{"Region":"r"}`):                            "details.Region",
 		nested(`"details":` + strings.Repeat("[", 20000)):             "details",
 	} {
@@ -47,6 +49,29 @@ func TestHostileJSON(t *testing.T) {
 	var d accounts.AccountData
 	require.NoError(t, json.Unmarshal([]byte(nested(`"details":{"region":"r","x":{"y":1},"extra":{"z":2}}`)), &d))
 	require.JSONEq(t, `{"x":{"y":1},"z":2}`, string(d.Details.Extra))
+}
+
+// What JSONB would make one of in silence is refused at any depth, however it comes.
+func TestNamesThatAreGivenTwice(t *testing.T) {
+	b := setup(t, uncached)
+	for _, doc := range []string{
+		`{"a":1,"a":2}`, `{"x":[0,{"y":{"a":1,"b":{},"a":2}}]}`, `{"a":1,"\u0061":2}`, `{"":1,"":2}`, `{"a":{"b":1},"a":{"b":1}}`,
+	} {
+		for _, field := range []string{"extra", "extInfo", "subscriptionInfo", "supportedModels"} {
+			d := bent(func(d *accounts.AccountData) {
+				*map[string]*json.RawMessage{
+					"extra": &d.Details.Extra, "extInfo": &d.Details.ExtInfo,
+					"subscriptionInfo": &d.Details.SubscriptionInfo, "supportedModels": &d.Details.SupportedModels,
+				}[field] = json.RawMessage(doc)
+			})
+			requireField(t, b.accs.CreateAccount(b.ctx(), d).Err(), result.InvalidQuery, "details."+field)
+		}
+		var d accounts.AccountData
+		err := json.Unmarshal([]byte(`{"name":"n","platform":"claude","details":{"unknown":`+doc+`}}`), &d)
+		require.NoError(t, err)
+		requireField(t, b.accs.CreateAccount(b.ctx(), d).Err(), result.InvalidQuery, "details.extra")
+	}
+	require.Zero(t, b.count("SELECT count(*) FROM accounts"))
 }
 
 // hostileMembers are of a document that no method takes.

@@ -12,15 +12,6 @@ func (d *AccountData) UnmarshalJSON(data []byte) error {
 	return result.DecodeStrict(data, (*plain)(d), "name")
 }
 
-// MarshalJSON prints the time as JavaScript does.
-func (o OAuthData) MarshalJSON() ([]byte, error) {
-	type plain OAuthData
-	return json.Marshal(struct {
-		plain
-		ExpiresAt result.Time `json:"expiresAt,omitzero"`
-	}{plain(o), result.Time(o.ExpiresAt)})
-}
-
 // UnmarshalJSON refuses wrong and unknown members by name.
 func (o *OAuthData) UnmarshalJSON(data []byte) error {
 	type plain OAuthData
@@ -31,6 +22,28 @@ func (o *OAuthData) UnmarshalJSON(data []byte) error {
 func (p *ProxyConfig) UnmarshalJSON(data []byte) error {
 	type plain ProxyConfig
 	return result.DecodeStrict(data, (*plain)(p), "type", "host", "port")
+}
+
+// proxyJSON is a ProxyConfig as JSON has it.
+type proxyJSON struct {
+	Type     string `json:"type"`
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+}
+
+func (p *ProxyConfig) json() *proxyJSON {
+	if p == nil {
+		return nil
+	}
+	return &proxyJSON{p.Type, p.Host, p.Port, p.Username, p.Password}
+}
+
+// MarshalJSON leaves the password out.
+func (p ProxyConfig) MarshalJSON() ([]byte, error) {
+	p.Password = ""
+	return json.Marshal(p.json())
 }
 
 // UnmarshalJSON refuses wrong and unknown members by name.
@@ -93,15 +106,6 @@ func (a Account) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// MarshalJSON prints the time as JavaScript does.
-func (c Credentials) MarshalJSON() ([]byte, error) {
-	type plain Credentials
-	return json.Marshal(struct {
-		plain
-		ExpiresAt result.Time `json:"expiresAt,omitzero"`
-	}{plain(c), result.Time(c.ExpiresAt)})
-}
-
 type plainDetails Details
 
 // MarshalJSON prints the time as JavaScript does.
@@ -116,21 +120,8 @@ func (d Details) MarshalJSON() ([]byte, error) {
 // member.
 func (d *Details) UnmarshalJSON(data []byte) error {
 	unknown, err := result.Decode(data, (*plainDetails)(d))
-	if err != nil || len(unknown) == 0 {
-		return err
+	if err == nil && len(unknown) > 0 {
+		d.Extra, err = result.AddMembers(d.Extra, unknown)
 	}
-	extra := make(map[string]json.RawMessage)
-	if len(d.Extra) > 0 && string(d.Extra) != "null" {
-		if err := json.Unmarshal(d.Extra, &extra); err != nil {
-			return result.Invalid("extra", "not a JSON object")
-		}
-	}
-	for name, value := range unknown {
-		if _, twice := extra[name]; twice {
-			return result.Invalid(name, "given twice")
-		}
-		extra[name] = value
-	}
-	d.Extra, err = json.Marshal(extra)
 	return err
 }

@@ -41,13 +41,13 @@ type refreshes struct {
 
 	mu     sync.Mutex
 	closed bool
-	kept   map[uuid.UUID]unstored
+	kept   map[uuid.UUID]*unstored
 }
 
 func newRefreshes(opTimeout time.Duration) *refreshes {
 	rs := &refreshes{
 		pace: pace{lease: time.Minute, call: 20 * time.Second, answers: 10 * time.Second, grace: 2 * opTimeout, store: 2 * time.Minute},
-		kept: make(map[uuid.UUID]unstored),
+		kept: make(map[uuid.UUID]*unstored),
 	}
 	rs.waiting, rs.stopWaiting = context.WithCancel(context.Background())
 	rs.working, rs.stopWork = context.WithCancel(context.Background())
@@ -64,8 +64,9 @@ func newRefreshes(opTimeout time.Duration) *refreshes {
 // details.status and details.retryAfterSeconds where they are known: until then the
 // failure answers further calls, for at most 5 minutes. reason is a [RefreshFailure],
 // or a word that says more, such as timeout or invalid_client. invalid_grant sets the
-// status error with a message, unless the status is inactive; SetCredentials ends it.
-// No other failure changes the status, and neither does a success.
+// status error with a message, unless the status is inactive; SetCredentials ends it,
+// and so do tokens of a refresh that are stored after all. No other failure changes
+// the status.
 //
 // Without a deadline, a call waits at most 90 seconds for another process, 20 for the
 // provider and 2 minutes for PostgreSQL; past its deadline it is QueryTimeout.
@@ -83,8 +84,10 @@ func newRefreshes(opTimeout time.Duration) *refreshes {
 //
 // PostgreSQL down before the call is an error, and the provider is not called. Down
 // after it, storing is tried for 2 minutes, then logged as an error: the failure has
-// details.outcomeUnknown. This process keeps the tokens in memory and stores them
-// with the next call, or at Close, and does not use the old one again.
+// details.outcomeUnknown. This process keeps the tokens in memory, goes on trying in
+// the background, each second and once more at Close, and does not use the old one
+// again. Tokens that are stored late end the error that another process has set
+// because the provider refused the old one.
 //
 // An unknown account is RecordNotFound. One without a refresh token is InvalidQuery
 // naming accountId; a Repo without a TokenRefresher names TokenRefresher. Where the
@@ -195,7 +198,7 @@ func (r *Repo) Close(ctx context.Context) error {
 	return errors.Join(late, r.lost(rs.unstored()))
 }
 
-func (r *Repo) lost(all []unstored) error {
+func (r *Repo) lost(all []*unstored) error {
 	if len(all) == 0 {
 		return nil
 	}

@@ -95,7 +95,7 @@ func asAnswer(token string, err error) answer {
 }
 
 // blocker stops the process's goroutine at a query: "before NAME" or "after NAME";
-// after commit is after the commit that follows AccountRefreshFinish.
+// after commit is after the commit that follows AccountRefreshSucceed.
 type blocker struct {
 	at string
 
@@ -129,7 +129,7 @@ func (b *blocker) TraceQueryEnd(ctx context.Context, c *pgx.Conn, _ pgx.TraceQue
 func (b *blocker) stop(when string, c *pgx.Conn, sql string) {
 	is := func(name string) bool { return strings.HasPrefix(sql, "-- name: "+name+" ") }
 	b.mu.Lock()
-	b.finished[c] = is("AccountRefreshFinish") || b.finished[c] && sql == "commit"
+	b.finished[c] = is("AccountRefreshSucceed") || b.finished[c] && sql == "commit"
 	commit := b.finished[c] && sql == "commit"
 	b.mu.Unlock()
 	if name, has := strings.CutPrefix(b.at, when+" "); has && (is(name) || name == "commit" && commit) {

@@ -35,7 +35,7 @@ func (f *flight) exchange() (Refreshed, error) {
 	if failed != nil {
 		return f.fail(s, failed)
 	}
-	u := unstored{id: f.id, holder: f.holder, version: s.CredentialsVersion, used: s.texts[refreshToken], tokens: t}
+	u := &unstored{id: f.id, holder: f.holder, version: s.CredentialsVersion, used: s.texts[refreshToken], tokens: t}
 	a, err := f.store(u)
 	if errors.Is(err, errReplaced) {
 		f.release()
@@ -96,8 +96,7 @@ func (f *flight) fail(s *standing, e *RefreshError) (Refreshed, error) {
 		err = f.mark(s, e)
 	} else {
 		err = f.append(f.own.working, func(ctx context.Context, c db.DBTX) error {
-			_, err := f.finish(ctx, c, s.CredentialsVersion, e, e.resolved() && !s.unresolved())
-			return err
+			return f.finish(ctx, c, s.CredentialsVersion, e, e.resolved() && !s.unresolved())
 		})
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -143,8 +142,7 @@ func (f *flight) markIn(ctx context.Context, tx db.DBTX, s *standing, e *Refresh
 			return false, err
 		}
 	}
-	_, err = f.finish(ctx, tx, s.CredentialsVersion, e, true)
-	return same, err
+	return same, f.finish(ctx, tx, s.CredentialsVersion, e, true)
 }
 
 // stands tells whether the refresh token of a row is still the one that was read at a
@@ -157,26 +155,18 @@ func (r *Repo) stands(row db.AccountGetCredentialsForUpdateRow, version int64, u
 	return t[refreshToken] == used, err
 }
 
-// finish notes an outcome, where the lease is still this flight's.
-func (f *flight) finish(ctx context.Context, c db.DBTX, version int64, e *RefreshError, resolved bool) (time.Time, error) {
-	return f.Repo.finish(ctx, c, db.AccountRefreshFinishParams{ID: f.id, Holder: f.holder, Version: version, Resolved: resolved}, e)
-}
-
-func (r *Repo) finish(ctx context.Context, c db.DBTX, p db.AccountRefreshFinishParams, e *RefreshError) (time.Time, error) {
-	answers := r.refreshes.answers
-	if e != nil {
-		p.Failure, p.Reason, p.Status = string(e.Kind), e.reason(), int32(e.Status) //nolint:gosec // three digits
-		if e.RetryAfter > 0 {
-			p.RetryAfter = interval(e.RetryAfter)
-		}
-		answers = max(answers, min(e.RetryAfter, maxAnswers))
+// finish notes a failure, where the lease is still this flight's.
+func (f *flight) finish(ctx context.Context, c db.DBTX, version int64, e *RefreshError, resolved bool) error {
+	p := db.AccountRefreshFinishParams{
+		ID: f.id, Holder: f.holder, Version: version, Resolved: resolved,
+		Failure: string(e.Kind), Reason: e.reason(), Status: int32(e.Status), //nolint:gosec // three digits
+		AnswersFor: interval(max(f.own.answers, min(e.RetryAfter, maxAnswers))),
 	}
-	p.AnswersFor = interval(answers)
-	at, err := r.queries.AccountRefreshFinish(ctx, c, p)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return r.tick(), nil
+	if e.RetryAfter > 0 {
+		p.RetryAfter = interval(e.RetryAfter)
 	}
-	return at.UTC(), err
+	_, err := f.queries.AccountRefreshFinish(ctx, c, p)
+	return err
 }
 
 // replaced gives what stands in the place of the credentials that were refreshed.

@@ -66,7 +66,7 @@ func TestFailuresAreShared(t *testing.T) {
 			r.expire()
 			r.p.Answer(testprovider.Rotates)
 			r.mustCall()
-			require.Equal(t, c.status, r.get(r.id).Status, "whoever set it ends it")
+			require.Equal(t, accounts.Active, r.get(r.id).Status, "what was refused is refuted")
 		})
 	}
 }

@@ -116,7 +116,7 @@ func (f *flight) settled(s *standing) (Refreshed, bool, error) {
 // run gives the account's new token. The end of waiting does not end what comes after
 // it.
 func (f *flight) run(waiting context.Context) (Refreshed, error) {
-	if u, has := f.own.unstoredOf(f.id); has {
+	if u := f.own.unstoredOf(f.id); u != nil {
 		if _, err := f.store(u); err != nil && !errors.Is(err, errReplaced) {
 			return Refreshed{}, err
 		}

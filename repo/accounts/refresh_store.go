@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,76 +25,123 @@ type unstored struct {
 	version int64
 	used    string // the refresh token that it was given for
 	tokens  Tokens
+
+	mu     sync.Mutex // of the tries
+	known  bool       // what became of it
+	behind bool       // tries go on in the background
 }
 
-func (rs *refreshes) keep(u unstored) {
+func (rs *refreshes) keep(u *unstored) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.kept[u.id] = u
 }
 
-func (rs *refreshes) forget(id uuid.UUID) {
+// forget lets those of a later refresh stay.
+func (rs *refreshes) forget(u *unstored) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	delete(rs.kept, id)
+	if rs.kept[u.id] == u {
+		delete(rs.kept, u.id)
+	}
 }
 
-func (rs *refreshes) unstoredOf(id uuid.UUID) (unstored, bool) {
+func (rs *refreshes) unstoredOf(id uuid.UUID) *unstored {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	u, has := rs.kept[id]
-	return u, has
+	return rs.kept[id]
 }
 
-func (rs *refreshes) unstored() []unstored {
+func (rs *refreshes) unstored() []*unstored {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return slices.Collect(maps.Values(rs.kept))
 }
 
 // store tries until the tokens are stored, for as long as pace.store or until Close's
-// deadline; what is not stored then is kept. Where the credentials have been replaced,
-// the tokens are of no use: errReplaced. That is so, too, where the try before was
-// committed without anybody hearing of it.
-func (f *flight) store(u unstored) (Refreshed, error) {
+// deadline; then tries go on in the background. Where the credentials have been
+// replaced, the tokens are of no use: errReplaced. That is so, too, where the try
+// before was committed without anybody hearing of it.
+func (f *flight) store(u *unstored) (Refreshed, error) {
 	f.own.keep(u)
+	until := time.Now().Add(f.own.store)
+	a, err := f.storeBefore(f.own.working, until, u)
+	if settles(err) {
+		return a, err
+	}
+	e := result.From(err)
+	f.storeBehind(u, e)
+	e = e.With("outcomeUnknown", true)
+	e.Message = "the provider has refreshed the token, but it could not be stored: " + e.Message
+	return Refreshed{}, e
+}
+
+// storeBefore tries until it is known what became of the tokens, until a time (the
+// zero one is never), or until going ends.
+func (r *Repo) storeBefore(going context.Context, until time.Time, u *unstored) (a Refreshed, err error) {
 	delays := backoff.NewExponentialBackOff()
+	// Less than a successor's grace, together with a try.
 	delays.InitialInterval, delays.MaxInterval = 50*time.Millisecond, time.Second
-	for until := time.Now().Add(f.own.store); ; {
-		a, err := f.storeOnce(f.own.working, u)
-		if err == nil || errors.Is(err, errReplaced) || errors.Is(err, pgx.ErrNoRows) {
+	for {
+		a, err = r.storeOnce(r.refreshes.working, u)
+		late := !until.IsZero() && time.Now().After(until)
+		if settles(err) || late || !sleep(going, delays.NextBackOff()) {
 			return a, err
-		}
-		if time.Now().After(until) || !sleep(f.own.working, delays.NextBackOff()) {
-			e := result.From(err)
-			f.Logger.Error("relaystore: an account's new tokens could not be stored, this process keeps them until it ends", "account", u.id, "error", e)
-			e = e.With("outcomeUnknown", true)
-			e.Message = "the provider has refreshed the token, but it could not be stored: " + e.Message
-			return Refreshed{}, e
 		}
 	}
 }
 
-// storeOnce forgets the tokens where it is known what became of them.
-func (r *Repo) storeOnce(ctx context.Context, u unstored) (a Refreshed, err error) {
+// storeBehind goes on until the tokens are stored, or until Close, which tries once
+// more. Without it, another process would use the old token first. Its flight is
+// running, so Close waits for it.
+func (f *flight) storeBehind(u *unstored, why error) {
+	u.mu.Lock()
+	again := u.behind
+	u.behind = true
+	u.mu.Unlock()
+	if again {
+		return
+	}
+	f.Logger.Error("relaystore: an account's new tokens could not be stored, this process keeps them and goes on trying until it ends", "account", u.id, "error", why)
+	r := f.Repo
+	r.refreshes.running.Go(func() {
+		if _, err := r.storeBefore(r.refreshes.waiting, time.Time{}, u); err == nil {
+			r.Logger.Info("relaystore: an account's new tokens are stored at last", "account", u.id)
+		}
+	})
+}
+
+// settles tells whether an error of storing, or none, says what became of the tokens.
+func settles(err error) bool {
+	return err == nil || errors.Is(err, errReplaced) || errors.Is(err, pgx.ErrNoRows)
+}
+
+// storeOnce forgets the tokens where it is known what became of them; another try of
+// these is errReplaced then.
+func (r *Repo) storeOnce(ctx context.Context, u *unstored) (a Refreshed, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.known {
+		return a, errReplaced
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
 	err = r.write(ctx, u.id, func(ctx context.Context, tx db.DBTX) (err error) {
 		a, err = r.storeIn(ctx, tx, u)
 		return err
 	})
-	if err == nil || errors.Is(err, errReplaced) || errors.Is(err, pgx.ErrNoRows) {
-		r.refreshes.forget(u.id)
+	if settles(err) {
+		u.known = true
+		r.refreshes.forget(u)
 	}
 	return a, err
 }
 
-func (r *Repo) storeIn(ctx context.Context, tx db.DBTX, u unstored) (Refreshed, error) {
+func (r *Repo) storeIn(ctx context.Context, tx db.DBTX, u *unstored) (Refreshed, error) {
 	row, err := r.queries.AccountGetCredentialsForUpdate(ctx, tx, u.id)
 	if err != nil {
 		return Refreshed{}, err
 	}
-	a := Refreshed{AccessToken: u.tokens.AccessToken, ExpiresAt: u.tokens.ExpiresAt, RefreshedAt: r.tick()}
 	same, err := r.stands(row, u.version, u.used)
 	if err == nil && !same {
 		err = errReplaced
@@ -101,11 +149,16 @@ func (r *Repo) storeIn(ctx context.Context, tx db.DBTX, u unstored) (Refreshed, 
 	if err != nil {
 		return Refreshed{}, err
 	}
-	o := OAuthData{AccessToken: a.AccessToken, RefreshToken: u.tokens.RefreshToken, Scopes: u.tokens.Scopes, ExpiresAt: a.ExpiresAt}
+	t := u.tokens
+	o := OAuthData{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}
 	if _, err := r.storeTokens(ctx, tx, u.id, row.CredentialsVersion, o); err != nil { // locked: the version stands
 		return Refreshed{}, err
 	}
-	p := db.AccountRefreshFinishParams{ID: u.id, Holder: u.holder, Version: row.CredentialsVersion + 1, Resolved: true}
-	a.RefreshedAt, err = r.finish(ctx, tx, p, nil)
-	return a, err
+	at, err := r.queries.AccountRefreshSucceed(ctx, tx, db.AccountRefreshSucceedParams{
+		ID: u.id, Holder: u.holder, Version: row.CredentialsVersion + 1, AnswersFor: interval(r.refreshes.answers),
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		at, err = r.tick(), nil
+	}
+	return Refreshed{AccessToken: t.AccessToken, ExpiresAt: t.ExpiresAt, RefreshedAt: at.UTC()}, err
 }

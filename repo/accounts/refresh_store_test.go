@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,75 @@ func (f *faulty) down() {
 		f.proxy.Cut()
 		exchange(w)
 	})
+}
+
+// kept lets a refresh give up storing.
+func (f *faulty) kept() {
+	f.Helper()
+	f.there.Hurry(0, 0, time.Millisecond)
+	f.down()
+	require.Error(f, (<-f.ask()).Err())
+	require.Equal(f, 1, f.there.Unstored())
+}
+
+// Nobody calls: another process would use the old token first.
+func TestKeptTokensAreStoredByThemselves(t *testing.T) {
+	f := setupFaulty(t)
+	f.kept()
+	require.Error(t, (<-f.ask()).Err())
+	require.Equal(t, 1, strings.Count(f.log.String(), "level=ERROR"), "told once")
+	f.proxy.Pass()
+	require.Eventually(t, func() bool { return f.there.Unstored() == 0 }, patience, time.Millisecond)
+	f.requireStored()
+}
+
+// Another process has used the old token meanwhile and could only find it refused.
+func TestStoringLateEndsTheError(t *testing.T) {
+	f := setupFaulty(t)
+	f.kept()
+	f.refusedElsewhere()
+	require.Equal(t, accounts.InError, f.get(f.id).Status)
+	require.False(t, f.credentials(f.id).IsActive)
+	f.proxy.Pass()
+	require.Eventually(t, func() bool { return f.there.Unstored() == 0 }, patience, time.Millisecond)
+	require.Equal(t, []string{accounts.Active, ""}, []string{f.get(f.id).Status, f.get(f.id).ErrorMessage})
+	got, err := f.call()
+	require.NoError(t, err)
+	require.Equal(t, f.credentials(f.id).AccessToken, got.AccessToken)
+	require.NotEqual(t, f.access, got.AccessToken)
+	require.Equal(t, 2, f.p.Calls(), "what was stored a moment ago answers")
+}
+
+// refusedElsewhere lets another process use the old token.
+func (f *faulty) refusedElsewhere() {
+	f.Helper()
+	f.exec("UPDATE account_refreshes SET lease_expires_at = now()")
+	f.p.Answer(testprovider.Rotates)
+	f.accs.Hurry(0, time.Millisecond, 0)
+	_, err := f.call()
+	f.refused(err, map[string]any{"reason": "invalid_grant", "status": 400})
+}
+
+// An error that an operator has set is not the refresh's.
+func TestStoringLateLeavesAnotherError(t *testing.T) {
+	f := setupFaulty(t)
+	f.kept()
+	f.refusedElsewhere()
+	require.NoError(t, f.accs.UpdateAccountStatus(f.ctx(), f.id, accounts.InError, accounts.StatusMetadata{ErrorMessage: "banned"}).Err())
+	f.proxy.Pass()
+	require.Eventually(t, func() bool { return f.there.Unstored() == 0 }, patience, time.Millisecond)
+	require.NotEqual(t, f.access, f.credentials(f.id).AccessToken)
+	require.Equal(t, []string{accounts.InError, "banned"}, []string{f.get(f.id).Status, f.get(f.id).ErrorMessage})
+}
+
+// The lease of whoever works on the account now stays its own.
+func TestStoringLateTakesNoLease(t *testing.T) {
+	f := setupFaulty(t)
+	f.kept()
+	f.exec("UPDATE account_refreshes SET holder = gen_random_uuid(), lease_expires_at = now() + interval '1 hour'")
+	f.proxy.Pass()
+	require.Eventually(t, func() bool { return f.there.Unstored() == 0 }, patience, time.Millisecond)
+	require.Equal(t, 1, f.count("SELECT count(*) FROM account_refreshes WHERE lease_expires_at > now() AND failure = '' AND answers_until > now()"))
 }
 
 func TestCloseStoresWhatIsKept(t *testing.T) {

@@ -252,7 +252,7 @@ func TestProviderThatKeepsItsRefreshToken(t *testing.T) {
 	a, err := r.call()
 	require.NoError(t, err)
 	require.Zero(t, a.ExpiresAt)
-	require.Equal(t, `{"accessToken":"a2","refreshedAt":"`+a.RefreshedAt.Format("2006-01-02T15:04:05.000Z")+`"}`, marshal(t, a))
+	require.Equal(t, `{"success":true,"data":{"accessToken":"a2","refreshedAt":"`+a.RefreshedAt.Format("2006-01-02T15:04:05.000Z")+`"}}`, marshal(t, result.OK(a)))
 	c := r.credentials(r.id)
 	require.Equal(t, []any{"a2", r.refresh, []string{"user:inference"}}, []any{c.AccessToken, c.RefreshToken, c.Scopes})
 }

@@ -173,12 +173,12 @@ type Refreshed struct {
 	RefreshedAt time.Time `json:"refreshedAt"`
 }
 
-// MarshalJSON prints times as JavaScript does.
-func (r Refreshed) MarshalJSON() ([]byte, error) {
-	type plain Refreshed
-	return json.Marshal(struct {
-		plain
+// RevealJSON gives the token, and times as JavaScript prints them; MarshalJSON gives
+// "[redacted]". The envelope of RefreshOAuthToken uses it.
+func (r Refreshed) RevealJSON() ([]byte, error) {
+	return json.Marshal(struct { //nolint:gosec // this is what it is for
+		AccessToken string      `json:"accessToken"`
 		ExpiresAt   result.Time `json:"expiresAt,omitzero"`
 		RefreshedAt result.Time `json:"refreshedAt"`
-	}{plain(r), result.Time(r.ExpiresAt), result.Time(r.RefreshedAt)})
+	}{r.AccessToken, result.Time(r.ExpiresAt), result.Time(r.RefreshedAt)})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -115,18 +116,60 @@ func (l *written) traced(t *testing.T) func(*repo.Config) {
 	}
 }
 
+// show prints and logs a value in every way.
+func show(w io.Writer, v any) {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		_, _ = fmt.Fprintf(w, verb+"\n", v)
+	}
+	slog.New(slog.NewJSONHandler(w, nil)).Info("x", "v", v)
+	slog.New(slog.NewTextHandler(w, nil)).Info("x", "v", v)
+}
+
+// contain shows a value, pointers to it, and what holds it.
+func contain[T any](w io.Writer, v T) {
+	for _, holder := range []any{
+		v, &v, []T{v}, []*T{&v}, [1]T{v}, map[string]T{"k": v}, struct{ V T }{v}, &struct{ V *T }{&v}, []any{v}, struct{ V any }{v}, map[string][]T{"k": {v}},
+	} {
+		show(w, holder)
+	}
+}
+
+// Members of what hides itself hide themselves, too, and so does all that is made of
+// them: fmt asks no method of a value that it cannot reach, and a logger that makes
+// JSON of a list asks for JSON alone.
+func TestMembersAndHoldersShowNoSecret(t *testing.T) {
+	t.Parallel()
+	var shown strings.Builder
+	d := secretData(accounts.Claude)
+	contain(&shown, d)
+	contain(&shown, *d.OAuthData)
+	contain(&shown, *d.ProxyConfig)
+	contain(&shown, d.Secrets)
+	contain(&shown, *d.Secrets.AWS)
+	contain(&shown, accounts.Account{ID: "i", ProxyConfig: d.ProxyConfig})
+	p := accounts.CredentialsPatch{OAuthData: result.Set(*d.OAuthData), APIKey: result.Set(d.APIKey), Secrets: result.Set(d.Secrets), ProxyConfig: result.Set(*d.ProxyConfig)}
+	contain(&shown, p)
+	contain(&shown, p.OAuthData)
+	contain(&shown, p.APIKey)
+	contain(&shown, p.Secrets)
+	contain(&shown, p.ProxyConfig)
+	c := accounts.Credentials{AccessToken: secrets[0], RefreshToken: secrets[1], APIKey: d.APIKey, Secrets: d.Secrets, ProxyConfig: d.ProxyConfig}
+	contain(&shown, c)
+	contain(&shown, struct{ accounts.Credentials }{c})
+	contain(&shown, accounts.RefreshRequest{RefreshToken: secrets[1], Proxy: d.ProxyConfig})
+	contain(&shown, accounts.Tokens{AccessToken: secrets[0], RefreshToken: secrets[1]})
+	contain(&shown, accounts.Refreshed{AccessToken: secrets[0]})
+	requireNoSecret(t, "prints and logs", shown.String())
+	require.Contains(t, shown.String(), "[redacted]")
+	require.Contains(t, shown.String(), "proxy.example", "an account shows its proxy")
+}
+
 // everything calls every method, also where it fails, and gives all that the
 // answers show.
 func (b *bundle) everything(p *testprovider.Provider) string {
 	b.Helper()
 	var shown strings.Builder
-	show := func(v any) {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			_, _ = fmt.Fprintf(&shown, verb+"\n", v)
-		}
-		slog.New(slog.NewJSONHandler(&shown, nil)).Info("x", "v", v)
-		slog.New(slog.NewTextHandler(&shown, nil)).Info("x", "v", v)
-	}
+	show := func(v any) { show(&shown, v) }
 	public := func(v any) {
 		show(v)
 		shown.WriteString(marshal(b, v))
@@ -147,8 +190,8 @@ func (b *bundle) everything(p *testprovider.Provider) string {
 		for range 3 {
 			show(b.accs.GetCredentials(b.ctx(), id))
 			show(b.credentials(id))
-			_, _ = fmt.Fprintf(&shown, "%v %+v %#v", struct{ C accounts.Credentials }{b.credentials(id)}, []any{b.credentials(id)}, map[string]any{"c": data})
 		}
+		contain(&shown, b.credentials(id))
 		patch := accounts.CredentialsPatch{APIKey: result.Set(secrets[12]), OAuthData: result.Set(accounts.OAuthData{AccessToken: secrets[13]})}
 		show(patch)
 		public(b.accs.SetCredentials(b.ctx(), id, patch))
@@ -225,7 +268,7 @@ func TestNoSecretLeavesButThroughGetCredentials(t *testing.T) {
 	require.Contains(t, l.text(), "proxy.example")
 }
 
-// JSON is how credentials go out where somebody wants them to.
+// The answer's JSON is how credentials go out where somebody wants them to.
 func TestCredentialsMarshal(t *testing.T) {
 	b := setup(t, uncached)
 	id := b.create(secretData(accounts.Bedrock))

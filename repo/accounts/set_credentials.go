@@ -101,7 +101,8 @@ func (r *Repo) readTokens(ctx context.Context, c db.DBTX, id uuid.UUID) (t texts
 
 // storeTokens stores what a refresh gave for the credentials of a version, inside
 // write's transaction. It is false where they have changed since, or the account
-// is deleted. An empty refresh token, and nil scopes, keep those that are stored.
+// is deleted. An empty refresh token, and nil scopes, keep those that are stored. The
+// error that a refused refresh token has set ends.
 func (r *Repo) storeTokens(ctx context.Context, tx db.DBTX, id uuid.UUID, version int64, o OAuthData) (bool, error) {
 	var t texts
 	t[accessToken], t[refreshToken] = o.AccessToken, o.RefreshToken
@@ -111,7 +112,7 @@ func (r *Repo) storeTokens(ctx context.Context, tx db.DBTX, id uuid.UUID, versio
 	}
 	n, err := r.queries.AccountStoreTokens(ctx, tx, db.AccountStoreTokensParams{
 		ID: id, Version: version, AccessToken: s[accessToken], RefreshToken: s[refreshToken],
-		Scopes: o.Scopes, TokenExpiresAt: nullable(o.ExpiresAt), Now: r.tick(),
+		Scopes: o.Scopes, TokenExpiresAt: nullable(o.ExpiresAt), Now: r.tick(), Refuted: []string{messageRefused, messageLost},
 	})
 	return n == 1, err
 }

@@ -57,7 +57,7 @@ type ProxyConfig struct {
 	Host string `json:"host"`
 	Port int    `json:"port"`
 	// Username is stored and shown as it is; Password is sealed, and shown by
-	// GetCredentials alone. Both have at most 1,024 characters.
+	// GetCredentials alone, not by MarshalJSON. Both have at most 1,024 characters.
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
 }
@@ -148,7 +148,8 @@ type Account struct {
 	UpdatedAt   time.Time    `json:"updatedAt"`
 }
 
-// Credentials are what a call to the provider needs. They print as "[redacted]".
+// Credentials are what a call to the provider needs. They print and marshal as
+// "[redacted]"; RevealJSON does not.
 type Credentials struct {
 	hidden
 

@@ -1,7 +1,6 @@
 package apikeys
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -179,20 +178,10 @@ func (d *KeyData) checkDocuments() error {
 			return err
 		}
 	}
-	if err := checkDocument("openaiResponsesPayloadRules", d.OpenAIResponsesPayloadRules, '[', "array"); err != nil {
+	if err := result.CheckDocument("openaiResponsesPayloadRules", d.OpenAIResponsesPayloadRules, maxJSON, "[", "array"); err != nil {
 		return err
 	}
-	return checkDocument("extra", d.Extra, '{', "object")
-}
-
-func checkDocument(field string, doc []byte, start byte, kind string) error {
-	if err := result.CheckJSON(field, doc, maxJSON); err != nil {
-		return err
-	}
-	if doc = bytes.TrimSpace(doc); len(doc) > 0 && string(doc) != "null" && doc[0] != start {
-		return result.Invalid(field, "not a JSON %s", kind)
-	}
-	return nil
+	return result.CheckDocument("extra", d.Extra, maxJSON, "{", "object")
 }
 
 // checkPermissions takes "all" or a set of platforms.

@@ -123,7 +123,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"claudeAccountId":             {{ClaudeAccountID: strings.Repeat("x", 256)}},
 		"icon":                        {{Icon: strings.Repeat("x", 256<<10+1)}},
 		"serviceRates":                {{ServiceRates: map[string]result.Money{"claude": result.MustMoney("-1")}}},
-		"extra":                       {{Extra: json.RawMessage(`[]`)}, {Extra: json.RawMessage(`{"a":"\u0000"}`)}, {Extra: json.RawMessage(`{`)}, {Extra: json.RawMessage(`{"a":1e99999}`)}, {Extra: json.RawMessage(`{"a":"\ud800"}`)}, {Extra: json.RawMessage(strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65))}, {Extra: json.RawMessage(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}},
+		"extra":                       {{Extra: json.RawMessage(`[]`)}, {Extra: json.RawMessage(`{"x":[{"a":1,"a":2}]}`)}, {Extra: json.RawMessage(`{"a":"\u0000"}`)}, {Extra: json.RawMessage(`{`)}, {Extra: json.RawMessage(`{"a":1e99999}`)}, {Extra: json.RawMessage(`{"a":"\ud800"}`)}, {Extra: json.RawMessage(strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65))}, {Extra: json.RawMessage(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}},
 		"openaiResponsesPayloadRules": {{OpenAIResponsesPayloadRules: json.RawMessage(`{}`)}},
 	} {
 		for _, data := range bad {

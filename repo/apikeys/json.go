@@ -30,19 +30,7 @@ func (d *KeyData) UnmarshalJSON(data []byte) error {
 			return result.Invalid(name, "not of a new key, which is active; update it afterwards")
 		}
 	}
-	extra := make(map[string]json.RawMessage)
-	if len(d.Extra) > 0 && string(d.Extra) != "null" {
-		if err := json.Unmarshal(d.Extra, &extra); err != nil {
-			return result.Invalid("extra", "not a JSON object")
-		}
-	}
-	for name, value := range unknown {
-		if _, twice := extra[name]; twice {
-			return result.Invalid(name, "given twice")
-		}
-		extra[name] = value
-	}
-	d.Extra, err = json.Marshal(extra)
+	d.Extra, err = result.AddMembers(d.Extra, unknown)
 	return err
 }
 

@@ -3,6 +3,9 @@ package result
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 )
 
 // Opt is a member of a partial update: absent (the zero value) keeps what is
@@ -35,12 +38,31 @@ func (o Opt[T]) Apply(stored *T, cleared T) {
 	}
 }
 
-// MarshalJSON gives the value or null.
-func (o Opt[T]) MarshalJSON() ([]byte, error) {
-	if !o.set || o.null {
-		return []byte("null"), nil
+// Format prints whether there is a value, and never which: it may be a secret.
+func (o Opt[T]) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, o.state()) }
+
+// LogValue is Format for logs.
+func (o Opt[T]) LogValue() slog.Value { return slog.StringValue(o.state()) }
+
+func (o Opt[T]) state() string {
+	switch {
+	case o.null:
+		return "[null]"
+	case o.set:
+		return "[set]"
 	}
-	return json.Marshal(o.value)
+	return "[absent]"
+}
+
+var errOptGoesOut = New(InvalidQuery, "a member of a partial update has no form in JSON: it may be a secret")
+
+// MarshalJSON fails where there is a value: partial updates come in as JSON and never
+// go out, but a logger would make JSON of them.
+func (o Opt[T]) MarshalJSON() ([]byte, error) {
+	if o.set && !o.null {
+		return nil, errOptGoesOut
+	}
+	return []byte("null"), nil
 }
 
 // UnmarshalJSON takes a value or null. It is not called for an absent member.

@@ -2,6 +2,9 @@ package result_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,12 +25,12 @@ func TestOptTellsAbsentFromNull(t *testing.T) {
 		absent, null bool
 		applied      string
 		goForm       result.Opt[string]
-		marshalled   string
+		printed      string
 	}{
-		{`{}`, true, false, "stored", result.Opt[string]{}, `{}`},
-		{`{"name":null}`, false, true, "cleared", result.Null[string](), `{"name":null}`},
-		{`{"name":"new"}`, false, false, "new", result.Set("new"), `{"name":"new"}`},
-		{`{"name":""}`, false, false, "", result.Set(""), `{"name":""}`},
+		{`{}`, true, false, "stored", result.Opt[string]{}, "[absent]"},
+		{`{"name":null}`, false, true, "cleared", result.Null[string](), "[null]"},
+		{`{"name":"new"}`, false, false, "new", result.Set("new"), "[set]"},
+		{`{"name":""}`, false, false, "", result.Set(""), "[set]"},
 	} {
 		var p patch
 		require.NoError(t, json.Unmarshal([]byte(test.in), &p), test.in)
@@ -37,9 +40,10 @@ func TestOptTellsAbsentFromNull(t *testing.T) {
 		stored := "stored"
 		p.Name.Apply(&stored, "cleared")
 		require.Equal(t, test.applied, stored, test.in)
-		out, err := json.Marshal(p)
-		require.NoError(t, err)
-		require.Equal(t, test.marshalled, string(out))
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			require.Equal(t, test.printed, fmt.Sprintf(verb, p.Name), "it may be a secret")
+		}
+		require.Equal(t, test.printed, p.Name.LogValue().String())
 	}
 }
 
@@ -52,9 +56,15 @@ func TestOptRefusesWrongTypes(t *testing.T) {
 	}
 }
 
-func TestOptWithoutOmitzeroIsNull(t *testing.T) {
+// A logger makes JSON of what holds it.
+func TestOptDoesNotGoOutAsJSON(t *testing.T) {
 	t.Parallel()
-	out, err := json.Marshal([]result.Opt[int]{{}, result.Null[int](), result.Set(0)})
+	_, err := json.Marshal(patch{Name: result.Set("s3cret")})
+	require.Error(t, err)
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "list", []result.Opt[string]{result.Set("s3cret")}, "one", result.Set("s3cret"))
+	require.NotContains(t, log.String(), "s3cret")
+	out, err := json.Marshal([]any{patch{Name: result.Null[string]()}, result.Opt[int]{}})
 	require.NoError(t, err)
-	require.JSONEq(t, `[null,null,0]`, string(out))
+	require.Equal(t, `[{"name":null},null]`, string(out))
 }

@@ -54,15 +54,29 @@ func (r Result[T]) shown() any {
 	return r.data
 }
 
+// Revealer is data whose own JSON hides its secrets. Envelopes reveal them: their JSON
+// is the answer that was asked for.
+type Revealer interface {
+	RevealJSON() ([]byte, error)
+}
+
 // MarshalJSON gives {"success":true,"data":…} or the failure's envelope.
 func (r Result[T]) MarshalJSON() ([]byte, error) {
 	if r.err != nil {
 		return json.Marshal(failure(r.err))
 	}
+	var data any = r.data
+	if secret, is := data.(Revealer); is {
+		doc, err := secret.RevealJSON()
+		if err != nil {
+			return nil, err
+		}
+		data = json.RawMessage(doc)
+	}
 	return json.Marshal(struct {
 		Success bool `json:"success"`
-		Data    T    `json:"data"`
-	}{true, r.data})
+		Data    any  `json:"data"`
+	}{true, data})
 }
 
 // Status is the envelope of a method that gives no data. The zero value is a

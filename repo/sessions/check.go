@@ -85,50 +85,8 @@ func parseIP(text string) (*netip.Addr, error) {
 }
 
 func checkObject(field string, doc json.RawMessage, limit int) error {
-	if err := result.CheckJSON(field, doc, limit); err != nil {
-		return err
-	}
-	if doc := bytes.TrimSpace(doc); len(doc) == 0 || doc[0] != '{' {
+	if string(bytes.TrimSpace(doc)) == "null" {
 		return result.Invalid(field, "not a JSON object")
 	}
-	return checkNames(field, doc)
-}
-
-// object is one that checkNames is in; an array has no names.
-type object struct {
-	names map[string]bool
-	named bool // what comes next is its value
-}
-
-// checkNames refuses a name that an object gives twice, at any depth.
-func checkNames(field string, doc []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	around := []object{{}}
-	for {
-		tok, err := dec.Token()
-		if err != nil {
-			return nil // the end: the document is known to be valid
-		}
-		inner := &around[len(around)-1]
-		name, _ := tok.(string)
-		switch {
-		case tok == json.Delim('}') || tok == json.Delim(']'):
-			around = around[:len(around)-1]
-			continue
-		case inner.names != nil && !inner.named:
-			if inner.names[name] {
-				return result.Invalid(field, "holds an object that gives a name twice")
-			}
-			inner.names[name], inner.named = true, true
-			continue
-		}
-		inner.named = false
-		switch tok {
-		case json.Delim('{'):
-			around = append(around, object{names: make(map[string]bool)})
-		case json.Delim('['):
-			around = append(around, object{})
-		}
-	}
+	return result.CheckDocument(field, doc, limit, "{", "object")
 }

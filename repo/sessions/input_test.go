@@ -106,6 +106,10 @@ func TestFromJSON(t *testing.T) {
 	require.JSONEq(t, whole, string(again))
 	require.NoError(t, json.Unmarshal([]byte(`{"userId":"u","userType":"user","sessionData":{},"ttlSeconds":null}`), &d))
 	require.Zero(t, d.TTL)
+	for _, none := range []string{"0", "-0", "0.0", "0e5"} {
+		require.NoError(t, json.Unmarshal([]byte(`{"userId":"u","userType":"user","sessionData":{},"ttlSeconds":`+none+`}`), &d))
+		require.Zero(t, d.TTL)
+	}
 
 	var p sessions.Patch
 	require.NoError(t, json.Unmarshal([]byte(`{"extendTTL":86400}`), &p))
@@ -121,7 +125,7 @@ func TestFromJSONRefusesByName(t *testing.T) {
 		"userId":      {`"userType":"user","sessionData":{}`, `"userId":7,"userType":"user","sessionData":{}`, `"userId":null,"userType":"user","sessionData":{}`},
 		"userType":    {`"userId":"u","sessionData":{}`},
 		"sessionData": {`"userId":"u","userType":"user"`, `"userId":"u","userType":"user","sessionData":null`},
-		"ttlSeconds":  {`"ttlSeconds":"60"`, `"ttlSeconds":true`, `"ttlSeconds":1e300`, `"ttlSeconds":9223372037`, `"ttlSeconds":-1e12`, `"ttlSeconds":1e999`, `"ttlSeconds":"NaN"`, `"ttlSeconds":"Infinity"`, `"ttlSeconds":` + strings.Repeat("[", 20_000)},
+		"ttlSeconds":  {`"ttlSeconds":"60"`, `"ttlSeconds":true`, `"ttlSeconds":1e300`, `"ttlSeconds":9223372037`, `"ttlSeconds":-1e12`, `"ttlSeconds":1e999`, `"ttlSeconds":1e-10`, `"ttlSeconds":-1E-10`, `"ttlSeconds":1e-400`, `"ttlSeconds":0.0000000004`, `"ttlSeconds":"NaN"`, `"ttlSeconds":"Infinity"`, `"ttlSeconds":` + strings.Repeat("[", 20_000)},
 		"TTL":         {`"TTL":60`},
 		"token":       {`"token":"x"`},
 		"userid":      {`"userid":"x"`},
@@ -138,7 +142,7 @@ func TestFromJSONRefusesByName(t *testing.T) {
 	for field, doc := range map[string]string{"extendTTL": `{"extendTTL":[]}`, "ttlSeconds": `{"ttlSeconds":5}`, "sessionData": `{"sessionData":{},"sessionData":{}}`} {
 		requireField(t, json.Unmarshal([]byte(doc), &p), result.InvalidQuery, field)
 	}
-	for _, ttl := range []string{"1e300", "1e999", "-1e12", `"NaN"`, `"2030-01-01"`, "true"} {
+	for _, ttl := range []string{"1e300", "1e999", "1e-10", "1e-400", "-1e12", `"NaN"`, `"2030-01-01"`, "true"} {
 		requireField(t, json.Unmarshal([]byte(`{"extendTTL":`+ttl+`}`), &p), result.InvalidQuery, "extendTTL")
 	}
 	var f sessions.Filters

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -17,7 +18,8 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
 }
 
-// UnmarshalJSON takes a number of seconds; null is none.
+// UnmarshalJSON takes a number of seconds; null is none. Less than a nanosecond would
+// round to 0, which stands for the default.
 func (s *seconds) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
@@ -27,6 +29,9 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 		return result.New(result.InvalidQuery, "not a number of seconds that can be counted with")
 	}
 	*s = seconds(math.Round(n * float64(time.Second)))
+	if mantissa, _, _ := strings.Cut(strings.ToLower(string(data)), "e"); *s == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return result.New(result.InvalidQuery, "less than a nanosecond")
+	}
 	return nil
 }
 
