@@ -1,0 +1,99 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+const alertsHelp = `Shows and changes what webhooks hear of: a figure that passes a threshold for a time.
+Gateways evaluate, one of them at a time. A webhook's URL may hold a secret: it is read
+from a file or standard input, and no table shows more than its host.`
+
+// maxWebhookFile bounds what is read as a URL.
+const maxWebhookFile = 4096
+
+// newAlertsCmd is `relaystore alerts`.
+func newAlertsCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use: "alerts", Short: "List, set and remove alerts", Long: alertsHelp,
+		Example: "  relaystore alerts list\n  relaystore alerts set errors.rate '>' 0.5 --for 1m --webhook url.txt\n  relaystore alerts remove ID",
+	}
+	asJSON := c.PersistentFlags().Bool("json", false, "print one JSON object")
+	c.AddCommand(newAlertsListCmd(asJSON), newAlertsSetCmd(asJSON), newAlertsRemoveCmd(asJSON))
+	return c
+}
+
+func newAlertsListCmd(asJSON *bool) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all alerts and where they stand", Args: cobra.NoArgs, Example: "  relaystore alerts list --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withClient(c.Context(), func(client *repo.Client) error {
+				list, err := client.Monitoring.ListPerformanceAlerts(c.Context()).Get()
+				if err != nil {
+					return err
+				}
+				if *asJSON {
+					return printJSON(c.OutOrStdout(), list)
+				}
+				printAlerts(c.OutOrStdout(), list.Alerts)
+				return nil
+			})
+		},
+	}
+}
+
+func newAlertsSetCmd(asJSON *bool) *cobra.Command {
+	var hold time.Duration
+	var webhook string
+	c := &cobra.Command{
+		Use: "set METRIC OPERATOR THRESHOLD", Short: "Let a webhook hear of a figure", Args: cobra.ExactArgs(3),
+		Long:    "Lets a webhook hear of a figure. The metrics are\n  " + strings.Join(monitoring.AlertMetrics, "\n  ") + "\nand the operators > < and >=.",
+		Example: "  relaystore alerts set redis.memory.utilization '>=' 0.9 --for 5m --webhook url.txt",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			threshold, err := strconv.ParseFloat(args[2], 64)
+			if err != nil {
+				return result.Invalid("threshold", "must be a number")
+			}
+			a := monitoring.AlertConfig{Metric: args[0], Operator: monitoring.Operator(args[1]), Threshold: threshold, Duration: hold}
+			if webhook != "" {
+				text, err := readBounded(c.InOrStdin(), webhook, maxWebhookFile)
+				if err != nil {
+					return err
+				}
+				a.Webhook = strings.TrimSpace(string(text))
+			}
+			return withClient(c.Context(), func(client *repo.Client) error {
+				status := client.Monitoring.SetPerformanceAlert(c.Context(), a)
+				if err := status.Err(); err != nil || !*asJSON {
+					return err
+				}
+				return printJSON(c.OutOrStdout(), status)
+			})
+		},
+	}
+	c.Flags().DurationVar(&hold, "for", 0, "how long it must hold")
+	c.Flags().StringVar(&webhook, "webhook", "", "the file that has the URL; - is standard input")
+	return c
+}
+
+func newAlertsRemoveCmd(asJSON *bool) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove ID", Short: "Remove an alert", Args: cobra.ExactArgs(1), Example: "  relaystore alerts remove 0190b8a0-0000-7000-8000-000000000001",
+		RunE: func(c *cobra.Command, args []string) error {
+			return withClient(c.Context(), func(client *repo.Client) error {
+				status := client.Monitoring.RemovePerformanceAlert(c.Context(), args[0])
+				if err := status.Err(); err != nil || !*asJSON {
+					return err
+				}
+				return printJSON(c.OutOrStdout(), status)
+			})
+		},
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/repo/monitoring"
+)
+
+func TestHealthCommand(t *testing.T) {
+	p := setupFigures(t)
+	out, _ := p.run(exitOK, "health")
+	require.Regexp(t, `PostgreSQL +│ answers`, out)
+	require.Regexp(t, `Redis +│ answers`, out)
+	require.Regexp(t, `schema version +│ \d+`, out)
+	out, _ = p.run(exitOK, "health", "--json")
+	var h map[string]map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &h))
+	require.Equal(t, true, h["postgres"]["connected"])
+
+	p.env = append(p.env, "REDIS_URL=")
+	out, _ = p.run(exitOK, "health")
+	require.Contains(t, out, "No Redis is configured.")
+	p.env = append(p.env, "REDIS_URL=redis://127.0.0.1:1/0")
+	out, _ = p.run(exitFailure, "health")
+	require.Regexp(t, `Redis +│ DOES NOT ANSWER`, out)
+}
+
+func TestMetricsAndQueriesCommands(t *testing.T) {
+	p := setupFigures(t)
+	out, _ := p.run(exitOK, "metrics", "--range", "5m")
+	require.Regexp(t, `connections in use +│ +\d+\.\d\d %`, out)
+	require.Regexp(t, `errors │ 0/s`, out)
+	out, _ = p.run(exitOK, "metrics", "--json")
+	var m monitoring.Metrics
+	require.NoError(t, json.Unmarshal([]byte(out), &struct{ Cache *monitoring.CacheMetrics }{&m.Cache}))
+
+	out, _ = p.run(exitOK, "queries", "--limit", "3")
+	require.Contains(t, out, "most frequent")
+	out, _ = p.run(exitOK, "queries", "--json")
+	require.Contains(t, out, `"slowQueries": [`)
+
+	_, text := p.run(exitFailure, "metrics", "--range", "2h")
+	require.Contains(t, text, "timeRange")
+	_, text = p.run(exitFailure, "queries", "--limit", "-1")
+	require.Contains(t, text, "limit")
+}
+
+func TestAlertsCommand(t *testing.T) {
+	p := setupFigures(t)
+	out, _ := p.run(exitOK, "alerts", "list")
+	require.Equal(t, "No alerts.\n", out)
+	p.env = append(p.env, "RELAYSTORE_ALERT_SECRET="+base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32))))
+	file := filepath.Join(t.TempDir(), "url")
+	require.NoError(t, os.WriteFile(file, []byte("https://example.com/hook/se-cret\n"), 0o600))
+	p.run(exitOK, "alerts", "set", "errors.rate", ">", "0.5", "--for", "1m", "--webhook", file)
+	out, _ = p.run(exitOK, "alerts", "list")
+	require.Contains(t, out, "errors.rate > 0.5")
+	require.Contains(t, out, "example.com")
+	require.NotContains(t, out, "se-cret", "a path can be a secret")
+
+	out, _ = p.run(exitOK, "alerts", "list", "--json")
+	var list struct{ Alerts []struct{ ID string } }
+	require.NoError(t, json.Unmarshal([]byte(out), &list))
+	require.Len(t, list.Alerts, 1)
+	for _, bad := range [][]string{{"coffee", ">", "1"}, {"errors.rate", "=", "1"}, {"errors.rate", ">", "much"}, {"errors.rate", ">", "1", "--for", "-1s"}} {
+		p.run(exitFailure, append([]string{"alerts", "set"}, bad...)...)
+	}
+	p.run(exitOK, "alerts", "remove", list.Alerts[0].ID)
+	p.run(exitFailure, "alerts", "remove", list.Alerts[0].ID)
+	out, _ = p.run(exitOK, "alerts", "list")
+	require.Equal(t, "No alerts.\n", out)
+}
+
+func TestStrategyCommand(t *testing.T) {
+	p := setupFigures(t)
+	out, _ := p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ postgres │ on +│`, out)
+	out, _ = p.run(exitOK, "strategy", "switch", "session", "--cache=false", "--read", "database_first", "--write", "write_through", "--json")
+	require.Contains(t, out, `"previousStrategy"`)
+	out, _ = p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ postgres │ off +│ +0s`, out)
+	for _, bad := range [][]string{{"coffee"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
+		p.run(exitFailure, append([]string{"strategy", "switch"}, bad...)...)
+	}
+}
