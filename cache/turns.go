@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,6 +18,8 @@ type turns struct {
 	limiter *rate.Limiter
 	running chan struct{}
 	head    chan struct{}
+
+	answered atomic.Int64 // loads that the primary has answered
 }
 
 func newTurns(perSecond, atOnce int) *turns {

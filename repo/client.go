@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -73,8 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	primary := &strategy.Postgres{Pool: c.pool, Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout}
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
-		ChecksPerSecond:     cfg.ConsistencyChecks,
+		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
 	c.Accounts = accounts.New(accounts.Config{
@@ -86,6 +84,9 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
+	if c.cache != nil && cfg.ConsistencyChecks > 0 {
+		c.cache.Measure(cfg.ConsistencyChecks)
+	}
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
