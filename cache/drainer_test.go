@@ -16,6 +16,7 @@ const beatEvery = 2 * time.Millisecond
 // process of its own.
 type drainer struct {
 	cache   *cache.Cache
+	log     *lines
 	primary *primary
 
 	t      *testing.T
