@@ -3,4 +3,4 @@
 package cache
 
 // strangers are fewer under the race detector, which makes each cost ten times as much.
-const strangers = 100_000
+const strangers = 50_000

@@ -52,6 +52,10 @@ func (t *turns) take(ctx context.Context) (end func(), ok bool) {
 func enter(ctx context.Context, places chan struct{}) bool {
 	select {
 	case places <- struct{}{}:
+		if ctx.Err() != nil { // both were ready
+			<-places
+			return false
+		}
 		return true
 	case <-ctx.Done():
 		return false
