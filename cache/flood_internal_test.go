@@ -53,7 +53,7 @@ func TestAMillionStrangers(t *testing.T) {
 	t.Parallel()
 	const clients = 1000
 	var loads atomic.Int64
-	r := NewRecords[int](alone(t), Source[int]{Kind: "int", Timeout: time.Minute, Load: func(_ context.Context, key *Key) (*int, error) {
+	r := NewRecords[int](alone(t), Source[int]{Kind: "int", Timeout: time.Minute, Load: func(context.Context, *Key) (*int, error) {
 		loads.Add(1)
 		return nil, nil
 	}})
