@@ -42,7 +42,13 @@ type Options struct {
 
 	// Tests set what is a constant elsewhere; 0 is that constant.
 	fetchEvery, breakerPause time.Duration
+	fill                     *rueidis.Lua
+	without                  without
 }
+
+// without are the checks that a test leaves out, to see that it notices. All are off
+// the path of a hit.
+type without struct{ counter, holds, epoch, tombstone bool }
 
 // Cache is one process's connection to Redis and what it knows of its freshness.
 // [Records] keep the records. It is safe for concurrent use; a nil Cache caches
@@ -71,6 +77,7 @@ type invalidator interface {
 	dropAside()
 	counters() Counters
 	follow(p Policy)
+	sample(unknown bool) (check func(context.Context))
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
@@ -78,6 +85,7 @@ type invalidator interface {
 func Open(ctx context.Context, opts Options) (*Cache, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	opts.fetchEvery, opts.breakerPause = cmp.Or(opts.fetchEvery, fetchEvery), cmp.Or(opts.breakerPause, breakerPause)
+	opts.fill = cmp.Or(opts.fill, fillScript)
 	c := &Cache{opts: opts, background: background, stop: stop, kinds: make(map[string]invalidator)}
 	c.fresh.base, c.fresh.before = time.Now(), [2]int64{unproven, unproven}
 	c.fresh.mono.Store(unproven)

@@ -16,6 +16,7 @@ const beatEvery = 2 * time.Millisecond
 // process of its own.
 type drainer struct {
 	cache   *cache.Cache
+	log     *lines
 	primary *primary
 
 	t      *testing.T
@@ -23,6 +24,7 @@ type drainer struct {
 	last   cache.Heartbeat
 	server string
 	twice  atomic.Bool
+	moved  atomic.Bool // Redis is another server, as its run_id would tell
 }
 
 // start begins the steps, which the test's end ends.
@@ -69,7 +71,7 @@ func (d *drainer) step(ctx context.Context) {
 		return
 	}
 	next := cache.Heartbeat{Epoch: d.last.Epoch, Beat: clock}
-	if held.Beat < d.last.Beat || held.Epoch != d.last.Epoch || next.Epoch == 0 || server != d.server {
+	if held.Beat < d.last.Beat || held.Epoch != d.last.Epoch || next.Epoch == 0 || server != d.server || d.moved.Swap(false) {
 		next.Epoch = clock
 	}
 	for range map[bool]int{false: 1, true: 2}[d.twice.Load()] {

@@ -21,6 +21,15 @@ func (o Options) Paced(fetchEvery, breakerPause time.Duration) Options {
 	return o
 }
 
+// Without leaves one check out: "counter", "holds", "lease", "epoch" or "tombstone".
+func (o Options) Without(check string) Options {
+	o.without = without{check == "counter", check == "holds", check == "epoch", check == "tombstone"}
+	if check == "lease" {
+		o.fill = rueidis.NewLuaScript(`redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 0`)
+	}
+	return o
+}
+
 // Name is a record's key in Redis.
 func (c *Cache) Name(kind string, key Key) string { return c.name(kind, &key) }
 
@@ -87,7 +96,7 @@ func (c *Cache) TakeLease(ctx context.Context, r rueidis.Client, kind string, ke
 
 // Fill stores a record in place of the lease.
 func (l lease) Fill(ctx context.Context, r rueidis.Client, record string) error {
-	return fillLeases(ctx, r, []lease{l}, [][]byte{[]byte(record)}, DefaultTTL.Milliseconds())
+	return fillLeases(ctx, r, fillScript, []lease{l}, [][]byte{[]byte(record)}, DefaultTTL.Milliseconds())
 }
 
 // With gives a lease with another token.

@@ -77,13 +77,13 @@ func (r *Records[V]) fillBatch(ctx context.Context, batch []filling[V]) error {
 		var records [][]byte
 		for i, l := range leases {
 			record, err := r.Encode(batch[i].record)
-			if l.taken() && err == nil && batch[i].ticket.Holds() {
+			if l.taken() && err == nil && (batch[i].ticket.Holds() || r.cache.opts.without.holds) {
 				standing, records = append(standing, l), append(records, record)
 			}
 		}
 		if len(standing) == 0 {
 			return nil
 		}
-		return fillLeases(ctx, redis, standing, records, r.ttl.Load())
+		return fillLeases(ctx, redis, r.cache.opts.fill, standing, records, r.ttl.Load())
 	})
 }

@@ -25,11 +25,16 @@ func (h Heartbeat) text() string {
 	return fmt.Sprintf("%d %d %d", h.Epoch, h.Beat, h.Lag.Microseconds())
 }
 
-func parseHeartbeat(text string) (h Heartbeat, err error) {
+// parseHeartbeat gives no heartbeat for what is not exactly one: it is replaced then,
+// which it would else keep from happening for ever.
+func parseHeartbeat(text string) (h Heartbeat) {
 	var lag int64
-	_, err = fmt.Sscanf(text, "%d %d %d", &h.Epoch, &h.Beat, &lag)
+	_, err := fmt.Sscanf(text, "%d %d %d", &h.Epoch, &h.Beat, &lag)
 	h.Lag = time.Duration(lag) * time.Microsecond
-	return h, err
+	if err != nil || h.text() != text {
+		return Heartbeat{}
+	}
+	return h
 }
 
 func (c *Cache) heartbeatName() string { return c.opts.Prefix + "heartbeat" }
@@ -37,8 +42,8 @@ func (c *Cache) heartbeatName() string { return c.opts.Prefix + "heartbeat" }
 // errReplica: a replica may lag, so that its heartbeats prove nothing.
 var errReplica = errors.New("the Redis that answers is a replica")
 
-// ReadHeartbeat gives the heartbeat in Redis, the zero value where there is none,
-// and the server that holds it: its run_id, which a restart and a failover change.
+// ReadHeartbeat gives the heartbeat in Redis, the zero value where there is none
+// or something else, and the server that holds it: its run_id, which a restart and a failover change.
 func (c *Cache) ReadHeartbeat(ctx context.Context) (h Heartbeat, server string, err error) {
 	master := false
 	err = c.try(ctx, func(ctx context.Context, r rueidis.Client) error {
@@ -49,18 +54,21 @@ func (c *Cache) ReadHeartbeat(ctx context.Context) (h Heartbeat, server string, 
 		}
 		server, master = infoField(info, "run_id"), infoField(info, "role") == "master"
 		text, err := replies[1].ToString()
-		if rueidis.IsRedisNil(err) {
+		if rueidis.IsRedisNil(err) || wrongType(err) {
 			return nil
 		}
-		if err == nil {
-			h, err = parseHeartbeat(text)
-		}
+		h = parseHeartbeat(text)
 		return err
 	})
 	if err == nil && !master {
 		err = errReplica
 	}
 	return h, server, err
+}
+
+func wrongType(err error) bool {
+	redis, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(redis.Error(), "WRONGTYPE")
 }
 
 func infoField(info, name string) string {
@@ -76,7 +84,7 @@ func infoField(info, name string) string {
 var ErrHeartbeatReplaced = errors.New("the heartbeat in Redis is not the one that was read")
 
 var beatScript = rueidis.NewLuaScript(`
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then
 	return 0
 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -84,7 +92,8 @@ return 1`)
 
 // ReplaceHeartbeat puts a heartbeat into Redis in place of the one that
 // [Cache.ReadHeartbeat] gave. Where Redis holds another one by now, it may have
-// lost writes in between, and this is ErrHeartbeatReplaced.
+// lost writes in between, and this is ErrHeartbeatReplaced. In place of none it takes
+// whatever stands there, so that next must begin an epoch.
 func (c *Cache) ReplaceHeartbeat(ctx context.Context, held, next Heartbeat) error {
 	before := ""
 	if held != (Heartbeat{}) {

@@ -3,7 +3,10 @@ package cache
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,34 +36,82 @@ func (r *Records[V]) Consistency() Consistency {
 	return Consistency{r.meter.checked.Load(), r.meter.violating.Load()}
 }
 
-// Measure checks perSecond cached records a second, drawn evenly, until ctx ends.
-// Each costs one load.
-func (r *Records[V]) Measure(ctx context.Context, perSecond float64) {
+// Measure compares perSecond cached answers a second with the primary, of all kinds
+// together and of known as of unknown keys in turn, until the cache closes. Each costs
+// one load.
+func (c *Cache) Measure(perSecond float64) {
+	c.work.Go(func() { c.measure(c.background, perSecond) })
+}
+
+func (c *Cache) measure(ctx context.Context, perSecond float64) {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
 	defer tick.Stop()
-	for {
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	for turn := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if key, v := r.table.sample(); v != nil && r.cache.Fresh(time.Now()) {
-				r.check(ctx, key, v)
-			}
+		}
+		var check func(context.Context)
+		if check, turn = c.draw(turn); check != nil {
+			checks.Go(func() { check(ctx) })
 		}
 	}
 }
 
+// draw gives a check of the source whose turn it is, or of the next that has an
+// answer to check, and whose turn comes then. A source is a kind's known or unknown
+// keys.
+func (c *Cache) draw(turn int) (check func(context.Context), next int) {
+	if !c.Fresh(time.Now()) {
+		return nil, turn
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	kinds := slices.Sorted(maps.Keys(c.kinds))
+	for i := range 2 * len(kinds) {
+		source := (turn + i) % (2 * len(kinds))
+		if check = c.kinds[kinds[source/2]].sample(source%2 == 1); check != nil {
+			return check, source + 1
+		}
+	}
+	return nil, turn
+}
+
+// sample draws a cached answer, and gives what checks it; nil where there is none.
+func (r *Records[V]) sample(unknown bool) func(context.Context) {
+	if unknown {
+		key, mark := r.unknown.sample()
+		if mark == nil {
+			return nil
+		}
+		return func(ctx context.Context) { r.check(ctx, key, nil, func() bool { return r.unknown.Get(&key) == mark }) }
+	}
+	key, v := r.table.sample()
+	if v == nil {
+		return nil
+	}
+	return func(ctx context.Context) { r.check(ctx, key, v, func() bool { return r.table.Get(&key) == v }) }
+}
+
 // check reads the primary, waits for the push's window to pass, and looks whether
-// the record of before is still served although the primary had another.
-func (r *Records[V]) check(ctx context.Context, key Key, cached *V) {
-	truth, err := r.Load(ctx, &key)
-	if err != nil {
+// the answer of before is still served although the primary had another. It has a turn
+// at the primary as misses do.
+func (r *Records[V]) check(ctx context.Context, key Key, cached *V, served func() bool) {
+	bounded, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	end, ok := r.turns.take(bounded)
+	if !ok {
 		return
 	}
-	if !pause(ctx, pushWindow) {
+	truth, err := r.Load(bounded, &key)
+	end()
+	if err != nil || !pause(ctx, pushWindow) {
 		return
 	}
-	if r.table.Get(&key) != cached || !r.cache.Fresh(time.Now()) {
+	if !served() || !r.cache.Fresh(time.Now()) || cached != nil && r.Over != nil && r.Over(cached) {
 		return // replaced or evicted meanwhile, or not served at all
 	}
 	r.meter.checked.Add(1)

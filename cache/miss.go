@@ -61,7 +61,7 @@ func (r *Records[V]) shared(caller context.Context, key *Key, now time.Time) <-c
 // fill asks Redis, then the primary. The tickets come before the look at the
 // freshness: a connection that is lost after that look voids them.
 func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) (found[V], error) {
-	ticket, unknown := r.table.Begin(key), r.unknown.Begin(key)
+	ticket, unknown, aside := r.table.Begin(key), r.unknown.Begin(key), r.table.BeginAside(key)
 	usable := !r.off.Load() && r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
 	vacant := false
 	if usable {
@@ -79,14 +79,22 @@ func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) 
 	}
 	defer end()
 	v, err := r.Load(ctx, key)
-	switch {
-	case err != nil || !usable:
-		return found[V]{record: v}, err
-	case v == nil:
-		unknown.Store(struct{}{})
-		return found[V]{}, nil
+	if err != nil {
+		return found[V]{}, err
 	}
-	if ticket.Store(*v) && vacant {
+	r.turns.answered.Add(1)
+	kept := false
+	switch {
+	case !usable:
+	case v == nil:
+		kept = unknown.Store(struct{}{})
+	default:
+		kept = ticket.Store(*v)
+	}
+	switch {
+	case !kept && r.cache != nil:
+		r.table.Outdate(key, aside, v)
+	case kept && vacant && v != nil:
 		r.fillLater(ticket, v)
 	}
 	return found[V]{record: v}, nil
@@ -111,7 +119,7 @@ func (r *Records[V]) turn(caller context.Context) (end func(), err error) {
 // filled.
 func (r *Records[V]) lookup(ctx context.Context, key *Key) (v *V, vacant bool) {
 	_ = r.cache.try(ctx, func(ctx context.Context, redis rueidis.Client) error {
-		record, free, err := readRecord(ctx, redis, r.cache.name(r.Kind, key), r.cache.Epoch())
+		record, free, err := readRecord(ctx, redis, r.cache.name(r.Kind, key), r.cache.read())
 		if err != nil || record == nil {
 			vacant = free
 			return err

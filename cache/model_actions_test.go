@@ -14,6 +14,16 @@ import (
 // actions are as likely as each other, so that what breaks things is one.
 func (m *model) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
+		"overtake a fill":   m.overtake,
+		"evict a tombstone": m.evictTombstone,
+		"lose a write":      m.loseWrite,
+		"read own write":    m.readOwnWrite,
+		"primary": func(rt *rapid.T) {
+			down := rapid.Bool().Draw(rt, "down")
+			m.tell("the primary is down: %t", down)
+			m.b.primary.fail(map[bool]error{true: errDown}[down])
+		},
+		"forget while it is down": m.comeAndGo,
 		"read": func(rt *rapid.T) {
 			p, key := m.member(rt), m.key(rt)
 			m.cool(rt, p, key)

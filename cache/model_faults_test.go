@@ -125,6 +125,7 @@ func (m *model) failOver(rt *rapid.T) {
 	for _, p := range m.members {
 		p.proxy.Cut()
 	}
+	m.b.drainer.moved.Store(true)
 	cmds := rueidis.Commands{m.b.redis.B().Multi().Build()}
 	for name, value := range m.replica {
 		if value == "" {
@@ -136,6 +137,7 @@ func (m *model) failOver(rt *rapid.T) {
 	for _, reply := range m.b.redis.DoMulti(context.Background(), append(cmds, m.b.redis.B().Exec().Build())...) {
 		require.NoError(rt, reply.Error())
 	}
+	m.b.drainer.moved.Store(true) // it may have looked at the one before
 	for _, p := range m.members {
 		if !p.cut {
 			p.proxy.Pass()

@@ -26,14 +26,7 @@ const modelTime = 8 * time.Second
 func TestCacheEqualsModel(t *testing.T) {
 	t.Parallel()
 	b, _ := private(t)
-	b.options.MaxStaleness = 100 * time.Millisecond
-	var members []*member
-	for n := range 3 {
-		p := &member{number: n}
-		p.proxy, b.through = faultproxy.Redis(t, b.url)
-		p.process = b.open(b.through)
-		members = append(members, p)
-	}
+	members := b.members()
 	end, checks := time.Now().Add(modelTime), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		if time.Now().After(end) {
@@ -55,6 +48,30 @@ type member struct {
 	number int
 	cut    bool
 	floors map[cache.Key]int // the version that its last eviction was about
+	gave   map[cache.Key]int // the version that it has answered with
+	bound  time.Duration     // MaxStaleness, or StaleIfError where it has one
+}
+
+// modelStale is for how long the last of the processes gives what it holds while the
+// primary is down.
+const modelStale = time.Second
+
+var errDown = errors.New("the primary is down")
+
+// members opens the model's processes.
+func (b *bundle) members() (members []*member) {
+	b.options.MaxStaleness = 100 * time.Millisecond
+	b.source.Down = func(err error) bool { return errors.Is(err, errDown) }
+	for n := range 3 {
+		p := &member{number: n, bound: b.options.MaxStaleness}
+		if n == 2 {
+			b.source.StaleIfError, p.bound = modelStale, modelStale
+		}
+		p.proxy, b.through = faultproxy.Redis(b.t, b.url)
+		p.process = b.open(b.through)
+		members = append(members, p)
+	}
+	return members
 }
 
 type model struct {
@@ -66,6 +83,7 @@ type model struct {
 	wake    func() // nil while the drainer works
 	replica map[string]string
 	story   []string
+	found   *bool // a test leaves a check out, and wants to know whether that shows
 }
 
 // tell adds to what a failure shows.
@@ -85,6 +103,8 @@ type read struct {
 	member *member
 	key    cache.Key
 	floor  int
+	gave   int  // what a process that is not fresh has answered with before
+	fresh  bool // when it began, or when it ended
 	text   *string
 	err    error
 }
@@ -97,15 +117,19 @@ func newModel(b *bundle, members []*member) *model {
 		m.keys = append(m.keys, cache.KeyOf(int(modelKeys.Add(1))))
 	}
 	for _, p := range members {
-		p.floors = make(map[cache.Key]int)
+		p.floors, p.gave = make(map[cache.Key]int), make(map[cache.Key]int)
 	}
 	return m
 }
 
 // begin notes what a read that starts now may give at least.
 func (m *model) begin(p *member, key cache.Key) read {
-	past := time.Now().Add(-m.b.options.MaxStaleness)
-	return read{member: p, key: key, floor: max(p.floors[key], m.b.primary.versionAt(key, past))}
+	past := time.Now().Add(-p.bound)
+	r := read{member: p, key: key, floor: max(p.floors[key], m.b.primary.versionAt(key, past)), fresh: p.Fresh(time.Now())}
+	if !r.fresh {
+		r.gave = p.gave[key]
+	}
+	return r
 }
 
 // joinable is how long a read waits that may share a load that is held.
@@ -113,24 +137,36 @@ const joinable = 20 * time.Millisecond
 
 func (r *read) call(ctx context.Context) {
 	r.text, r.err = r.member.records.Get(ctx, &r.key, time.Now())
+	r.fresh = r.fresh || r.member.Fresh(time.Now())
 }
 
 // check compares an answer with the versions that it may be.
 func (m *model) check(rt *rapid.T, r *read) {
-	if errors.Is(r.err, context.DeadlineExceeded) {
+	if errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, errDown) || m.over() {
 		return
 	}
 	require.NoError(rt, r.err)
+	if !r.fresh { // a fresh one may have come upon an older record in Redis, within the push's window
+		r.floor = max(r.floor, r.gave)
+	}
 	got := m.b.primary.goneSince(r.key, r.floor)
 	if r.text != nil {
 		got, _ = strconv.Atoi(*r.text)
 	}
 	m.tell("process %d reads version %d of %x", r.member.number, got, r.key[:2])
+	r.member.gave[r.key] = got
+	if got < r.floor && m.found != nil {
+		*m.found = true
+		return
+	}
 	if got < r.floor { // what rapid repeats may go another way
 		m.b.t.Logf("an old version came back:\n%s", strings.Join(m.story, "\n"))
 	}
 	require.GreaterOrEqual(rt, got, r.floor)
 }
+
+// over holds where what is left out has been found.
+func (m *model) over() bool { return m.found != nil && *m.found }
 
 // heal mends everything; then every process comes to give what the primary has.
 func (m *model) heal(rt *rapid.T) {
@@ -138,8 +174,12 @@ func (m *model) heal(rt *rapid.T) {
 		p.pass()
 	}
 	m.rest(false)
+	m.b.primary.fail(nil)
 	for len(m.fills) > 0 {
 		m.finish(rt, 0)
+	}
+	if m.found != nil {
+		return
 	}
 	for _, key := range m.keys {
 		text, _, _, err := m.b.primary.read(key)

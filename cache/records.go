@@ -41,6 +41,9 @@ type Source[V any] struct {
 	Loads int
 	// Timeout bounds a load, which several callers may share.
 	Timeout time.Duration
+	// Over tells of a record that it has ended by itself, so that the primary may have
+	// let go of it without a word; nil is never. The meter does not count it.
+	Over func(*V) bool
 	// Down tells whether an error of Load means that the primary is down, or too slow.
 	// Then a record goes on for StaleIfError since the last proof of freshness; 0 is
 	// never.
@@ -77,6 +80,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 	}
 	r.ttl.Store(DefaultTTL.Milliseconds())
 	if c != nil {
+		r.table.uncounted, r.unknown.uncounted = c.opts.without.counter, c.opts.without.counter
 		c.mu.Lock()
 		c.kinds[source.Kind] = r
 		c.mu.Unlock()

@@ -59,7 +59,8 @@ func setupOn(t *testing.T, url string, redis rueidis.Client, prefix string, tune
 		Decode: func(b []byte) (*string, error) { s := string(b); return &s, nil },
 	}
 	b.proxy, b.through = faultproxy.Redis(t, url)
-	b.drainer = &drainer{cache: b.open(url).Cache, primary: b.primary}
+	d := b.open(url)
+	b.drainer = &drainer{cache: d.Cache, log: d.log, primary: b.primary}
 	b.drainer.start(t)
 	return b
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -26,9 +27,11 @@ func (r *Records[V]) old(key *Key, now time.Time) *V {
 	return nil
 }
 
-// missOrOld asks the primary, for staleWait. A primary that is down is not asked
-// again for breakerPause. A writer of this process may take the old record away
-// meanwhile.
+// missOrOld asks the primary, for staleWait. Only a primary that has answered nobody
+// meanwhile is silent; while it answers others, it is up, and this caller has to wait
+// for his turn: else a flood of unknown keys would keep revoked ones alive. A primary
+// that is down is not asked again for breakerPause. A writer of this process may take
+// the old record away meanwhile.
 func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V, error) {
 	if r.sinceBase() < r.down.Load() {
 		if old := r.old(key, now); old != nil {
@@ -38,8 +41,13 @@ func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V
 	}
 	short, cancel := context.WithTimeout(ctx, staleWait)
 	defer cancel()
+	answered := r.turns.answered.Load()
 	v, err := r.miss(short, key, now)
-	if err == nil || !r.Down(err) {
+	silent := errors.Is(err, ErrOverload) || errors.Is(err, context.DeadlineExceeded) && short.Err() != nil
+	switch {
+	case silent && r.turns.answered.Load() != answered:
+		return r.miss(ctx, key, now)
+	case err == nil || !silent && !r.Down(err):
 		return v, err
 	}
 	r.down.Store(r.sinceBase() + int64(r.cache.opts.breakerPause))

@@ -24,6 +24,7 @@ type Table[V any] struct {
 	live      atomic.Pointer[[]bucket[V]]
 	aside     atomic.Pointer[[]bucket[V]]
 	evictions atomic.Int64
+	uncounted bool // a test leaves the counters out
 }
 
 type bucket[V any] struct {
@@ -79,6 +80,13 @@ func (b *bucket[V]) get(key *Key) *V {
 
 // Invalidate takes a key's record out and makes every fill that has begun void.
 func (t *Table[V]) Invalidate(key *Key) {
+	t.invalidateLive(key)
+	if aside := t.aside.Load(); aside != nil {
+		bucketOf(*aside, key).invalidate(key)
+	}
+}
+
+func (t *Table[V]) invalidateLive(key *Key) {
 	for live := t.live.Load(); ; {
 		bucketOf(*live, key).invalidate(key)
 		now := t.live.Load()
@@ -86,9 +94,6 @@ func (t *Table[V]) Invalidate(key *Key) {
 			break
 		}
 		live = now // a Flush came in between; a fill may have begun behind it
-	}
-	if aside := t.aside.Load(); aside != nil {
-		bucketOf(*aside, key).invalidate(key)
 	}
 }
 
@@ -120,6 +125,48 @@ func (t *Table[V]) SetAside() {
 // DropAside lets go what was set aside.
 func (t *Table[V]) DropAside() { t.aside.Store(nil) }
 
+// BeginAside is Begin for [Table.Outdate].
+func (t *Table[V]) BeginAside(key *Key) Ticket[V] {
+	aside := t.aside.Load()
+	if aside == nil {
+		return Ticket[V]{}
+	}
+	b := bucketOf(*aside, key)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Ticket[V]{t, b, *key, b.moves}
+}
+
+// Outdate makes what the primary has answered, but the table may not keep, the end of
+// every older record: who is answered so must not get those when the primary is down
+// a moment later. value (nil is none) takes the place of a record that was set aside,
+// unless another answer, or a change, has come since BeginAside gave the ticket: which
+// of them is the newest is unknown then, and none is kept.
+func (t *Table[V]) Outdate(key *Key, ticket Ticket[V], value *V) {
+	t.invalidateLive(key)
+	if aside := t.aside.Load(); aside != nil {
+		b := bucketOf(*aside, key)
+		b.outdate(key, value, b == ticket.bucket, ticket.moves)
+	}
+}
+
+func (b *bucket[V]) outdate(key *Key, value *V, same bool, moves uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	newest := same && b.moves == moves
+	b.moves++
+	for i := range b.slots {
+		if it := b.slots[i].Load(); it == nil || it.key != *key {
+			continue
+		}
+		if newest && value != nil {
+			b.slots[i].Store(&item[V]{key: *key, value: *value})
+		} else {
+			b.slots[i].Store(nil)
+		}
+	}
+}
+
 // Evictions counts the records that went for others' sake.
 func (t *Table[V]) Evictions() int64 { return t.evictions.Load() }
 
@@ -147,7 +194,7 @@ func (k Ticket[V]) Holds() bool {
 }
 
 func (k Ticket[V]) holds() bool {
-	return k.bucket.moves == k.moves && bucketOf(*k.table.live.Load(), &k.key) == k.bucket
+	return (k.bucket.moves == k.moves || k.table.uncounted) && bucketOf(*k.table.live.Load(), &k.key) == k.bucket
 }
 
 // Store keeps a copy of the record, which nobody else may have yet, unless an

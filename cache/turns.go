@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,6 +18,8 @@ type turns struct {
 	limiter *rate.Limiter
 	running chan struct{}
 	head    chan struct{}
+
+	answered atomic.Int64 // loads that the primary has answered
 }
 
 func newTurns(perSecond, atOnce int) *turns {
@@ -49,6 +52,10 @@ func (t *turns) take(ctx context.Context) (end func(), ok bool) {
 func enter(ctx context.Context, places chan struct{}) bool {
 	select {
 	case places <- struct{}{}:
+		if ctx.Err() != nil { // both were ready
+			<-places
+			return false
+		}
 		return true
 	case <-ctx.Done():
 		return false

@@ -130,10 +130,12 @@ SELECT id, name FROM api_keys WHERE id = ANY (@ids::uuid[]);
 
 -- name: APIKeyLastUsedUpsert :exec
 -- Notes when keys were last used, in the order of their ids (no deadlock
--- between processes), never backwards. One row an id.
+-- between processes), never backwards, and not where another process has noted a use
+-- of less than 50 s before: what processes store once a minute each is one write a
+-- minute together. One row an id.
 INSERT INTO api_key_last_used (api_key_id, last_used_at)
 SELECT u.api_key_id, u.last_used_at
 FROM ROWS FROM (unnest(@api_key_ids::uuid[]), unnest(@times::timestamptz[])) AS u(api_key_id, last_used_at)
 ORDER BY u.api_key_id
 ON CONFLICT (api_key_id) DO UPDATE SET last_used_at = excluded.last_used_at
-WHERE api_key_last_used.last_used_at < excluded.last_used_at;
+WHERE api_key_last_used.last_used_at < excluded.last_used_at - interval '50 seconds';

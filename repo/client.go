@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -83,8 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	primary := c.primary
 	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cmp.Or(cfg.StaleIfError, cfg.MaxStaleness), Ledger: c.Usage,
-		ChecksPerSecond:     cfg.ConsistencyChecks,
+		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
 	c.Accounts = accounts.New(accounts.Config{
@@ -98,6 +96,9 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
 	c.startStorage()
 	c.Monitoring = c.monitoring(cfg)
+	if c.cache != nil && cfg.ConsistencyChecks > 0 {
+		c.cache.Measure(cfg.ConsistencyChecks)
+	}
 	c.outbox = &strategy.Outbox{Primary: primary, Cache: c.cache, Listen: c.listen(cfg), Logger: cfg.Logger}
 	c.outbox.Start()
 	return c, nil
@@ -114,11 +115,21 @@ func (c *Client) meter(cfg Config) *strategy.Meter {
 }
 
 func (c *Client) sources() monitoring.Sources {
-	s := monitoring.Sources{Consistency: c.APIKeys.Consistency, Batches: c.Usage.Batches}
+	s := monitoring.Sources{Consistency: c.consistency, Batches: c.Usage.Batches}
 	if c.journal != nil {
 		s.Journal = c.Usage.JournalHealth
 	}
 	return s
+}
+
+// consistency is the meter's of all cached kinds.
+func (c *Client) consistency() cache.Consistency {
+	sum := c.APIKeys.Consistency()
+	for _, k := range []cache.Consistency{c.Accounts.Consistency(), c.Sessions.Consistency()} {
+		sum.Checked += k.Checked
+		sum.Violating += k.Violating
+	}
+	return sum
 }
 
 // inside gives the client of a transaction: every repo of data, on its connection.

@@ -94,8 +94,8 @@ type Config struct {
 	// MaxStaleness is how old a cached answer may be where no invalidation
 	// reaches it. Env RELAYSTORE_MAX_STALENESS.
 	MaxStaleness time.Duration
-	// StaleIfError is how long cached keys go on validating while PostgreSQL is
-	// down, since the last proof that they were fresh; 0 is MaxStaleness. Env
+	// StaleIfError is how long cached keys, credentials and sessions go on while
+	// PostgreSQL is down, since the last proof that they were fresh; 0 is MaxStaleness. Env
 	// RELAYSTORE_STALE_IF_ERROR.
 	StaleIfError time.Duration
 	// CachedKeys is how many API keys a process keeps before it evicts, at about
@@ -354,6 +354,7 @@ func (c Config) withDefaults() Config {
 	def(&c.OpTimeout, DefaultOpTimeout)
 	def(&c.TxTimeout, DefaultTxTimeout)
 	def(&c.MaxStaleness, DefaultMaxStaleness)
+	def(&c.StaleIfError, c.MaxStaleness)
 	def(&c.RequestIDWindow, usage.DefaultRequestIDWindow)
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = DefaultKeyPrefix

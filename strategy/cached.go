@@ -11,13 +11,15 @@ import (
 )
 
 // Down tells whether an error of a read means that the primary is down, so that
-// what is cached may go on for a while.
+// what is cached may go on for a while. A pool that had no connection to give for a
+// whole OpTimeout counts, since a server that hangs looks like that; a miss without a
+// turn ([cache.ErrOverload]) does not: strangers could bring that about.
 func Down(err error) bool {
 	switch result.From(err).Code {
 	case result.ConnectionFailed, result.ConnectionTimeout, result.QueryTimeout, result.PoolExhausted:
 		return true
 	}
-	return errors.Is(err, cache.ErrOverload)
+	return false
 }
 
 // Overload gives a miss that found no turn at the primary its code.

@@ -115,19 +115,28 @@ func (o *Outbox) drain(ctx context.Context) {
 	failed := false
 	for ctx.Err() == nil {
 		err := o.tellAll(ctx)
+		failing := failed || err != nil
 		select {
 		case <-tick.C:
 			err = errors.Join(err, o.beat(ctx))
+			failing = err != nil || failed && !o.heartbeatSeen(ctx)
 		case <-o.woken:
 			sleep(ctx, gather)
 		case <-ctx.Done():
 			return
 		}
-		if failed != (err != nil) && ctx.Err() == nil {
-			failed = err != nil
+		if failed != failing && ctx.Err() == nil {
+			failed = failing
 			o.report(failed)
 		}
 	}
+}
+
+// heartbeatSeen tells whether Redis holds a heartbeat. Only that ends a failure: while
+// the connection is lost, nothing is taken out of the outbox, which is no error.
+func (o *Outbox) heartbeatSeen(ctx context.Context) bool {
+	held, _, err := o.Cache.ReadHeartbeat(ctx)
+	return err == nil && held.Beat != 0
 }
 
 func (o *Outbox) report(failed bool) {

@@ -72,6 +72,11 @@ func New(cfg Config) *Repo {
 	return r
 }
 
+// Consistency tells how many cached answers about credentials this process has compared
+// with PostgreSQL, and how many of them PostgreSQL had replaced more than a second
+// before. An operator can state the cache's nines with it.
+func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
+
 // write is the one way to change an account: f runs in a transaction, and the
 // cached copies go before the caller hears that it is done.
 func (r *Repo) write(ctx context.Context, id uuid.UUID, f func(context.Context, db.DBTX) error) error {

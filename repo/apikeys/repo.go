@@ -2,7 +2,6 @@ package apikeys
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -35,9 +34,6 @@ type Config struct {
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, taken as text;
 	// "" turns the legacy scheme off.
 	LegacyEncryptionKey string
-	// ChecksPerSecond is how many cached keys a second are compared with the
-	// primary; see [Repo.Consistency]. 0 checks none.
-	ChecksPerSecond float64
 	// Prefix starts new plaintexts; "" is DefaultPrefix.
 	Prefix string
 }
@@ -50,9 +46,6 @@ type Repo struct {
 	records *cache.Records[record]
 	used    *lastUsed
 	now     func() time.Time
-
-	stop    context.CancelFunc
-	measure sync.WaitGroup
 }
 
 // New makes a Repo, whose background work Close ends.
@@ -66,11 +59,6 @@ func New(cfg Config) *Repo {
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
 	r.used = newLastUsed(r.storeLastUsed)
-	ctx, stop := context.WithCancel(context.Background())
-	r.stop = stop
-	if cfg.Cache != nil && cfg.ChecksPerSecond > 0 {
-		r.measure.Go(func() { r.records.Measure(ctx, cfg.ChecksPerSecond) })
-	}
 	return r
 }
 
@@ -79,13 +67,11 @@ func (r *Repo) Close(ctx context.Context) error {
 	if r.Primary.InTx() {
 		return nil
 	}
-	r.stop()
-	r.measure.Wait()
 	return r.used.close(ctx)
 }
 
-// Consistency tells how many cached answers this process has compared with
-// PostgreSQL, and how many of them PostgreSQL had replaced more than a second
+// Consistency tells how many cached answers about keys this process has compared
+// with PostgreSQL, and how many of them PostgreSQL had replaced more than a second
 // before. An operator can state the cache's nines with it.
 func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
 

@@ -13,7 +13,7 @@ import (
 
 // Sources are figures of a process that its other parts count. A nil one is left out.
 type Sources struct {
-	// Consistency is the meter that compares cached keys with PostgreSQL.
+	// Consistency is the meter that compares cached answers with PostgreSQL.
 	Consistency func() cache.Consistency
 	// Batches are the group commits of usage.
 	Batches func() usage.Batches

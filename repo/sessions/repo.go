@@ -50,10 +50,16 @@ func New(cfg Config) *Repo {
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "session", Load: r.loadKept, Encode: encode, Decode: decode, Size: cfg.CachedSessions,
 		Timeout: cfg.Primary.OpTimeout, Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
+		Over: func(rec *record) bool { return !rec.validAt(r.now()) },
 	})
 	r.uncached = cache.NewRecords(nil, cache.Source[record]{Load: r.load, Size: 1, Timeout: cfg.Primary.OpTimeout, Loads: cfg.Primary.Conns()})
 	return r
 }
+
+// Consistency tells how many cached answers about sessions this process has compared
+// with PostgreSQL, and how many of them PostgreSQL had replaced more than a second
+// before. An operator can state the cache's nines with it.
+func (r *Repo) Consistency() cache.Consistency { return r.records.Consistency() }
 
 // write is the one way to change sessions: f runs in a transaction and tells the
 // hashes whose copies must go before the caller hears that it is done.

@@ -65,7 +65,7 @@ func (r *Repo) ask(ctx context.Context, key *cache.Key, kept *record, now time.T
 	switch {
 	case err == nil && rec == nil:
 		r.evict(ctx, *key)
-	case err != nil && !kept.Large && strategy.Down(err):
+	case err != nil && !kept.Large && strategy.Down(strategy.Overload(err)):
 		return kept, nil // that it has ended is certain
 	}
 	return rec, err
