@@ -38,7 +38,7 @@ func TestBothHeadersAndWhatIsRecorded(t *testing.T) {
 		AND account_type = 'claude' AND model = 'claude-sonnet-4-20250514'`, id, account).Scan(&rows))
 	require.Equal(t, 4, rows)
 	metrics := p.get("/metrics").body
-	for _, want := range []string{`examplegateway_requests_total{code="200"} 4`, "go_goroutines ", "process_open_fds "} {
+	for _, want := range []string{`examplegateway_requests_total{code="200"} 4`, `relaystore_cache_hits_total{kind="apikey"}`, "go_goroutines ", "process_open_fds "} {
 		require.Contains(t, metrics, want)
 	}
 	require.Equal(t, http.StatusOK, p.get("/healthz").status)

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/seed14a526e0/relaystore/internal/fakeprovider"
+	"github.com/seed14a526e0/relaystore/metrics"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -99,7 +100,7 @@ func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration
 func (g *gateway) routes() http.Handler {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "examplegateway_requests_total", Help: "Answers by status."}, []string{"code"})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(requests, metrics.NewCollector(g.client.Monitoring), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/messages", promhttp.InstrumentHandlerCounter(requests, g.authenticated(g.messages)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
