@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// opTimeout is how long a call waits for Redis before it asks the primary.
-	opTimeout   = 250 * time.Millisecond
+	// OpTimeout is how long a call waits for Redis at most before it asks the primary.
+	OpTimeout   = 250 * time.Millisecond
 	dialTimeout = time.Second
 	// A breaker opens after this many failures in a row, and tries again after
 	// breakerPause.
@@ -202,14 +202,14 @@ func answered(err error) bool {
 // errOff means that Redis was not asked.
 var errOff = errors.New("the cache is off")
 
-// try runs f against Redis behind the breaker, within opTimeout and half of the
+// try runs f against Redis behind the breaker, within OpTimeout and half of the
 // time that the caller has: the rest is for the primary.
 func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
 	client := c.client.Load()
 	if client == nil || ctx.Err() != nil {
 		return errOff
 	}
-	limit := opTimeout
+	limit := OpTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)/2)
 	}

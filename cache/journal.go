@@ -22,7 +22,7 @@ const DefaultJournalLimit = 1_000_000
 // it has read.
 const DefaultClaimAfter = 30 * time.Second
 
-// journalFailures in a row open the breaker: each costs its callers opTimeout.
+// journalFailures in a row open the breaker: each costs its callers OpTimeout.
 const journalFailures = 3
 
 // JournalOptions configures a [Journal].

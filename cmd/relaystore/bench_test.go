@@ -70,7 +70,7 @@ func TestBenchValidate(t *testing.T) {
 	t.Parallel()
 	rep := benched(t, "validate", "--keys", "50", "--quick", "--json")
 	figures := []string{
-		"hitNs", "hitParallelNs", "negativeNs", "missNs", "credentialsNs", "sessionNs", "timeNowNs", "mapNs", "docacheNs", "docacheParallelNs", "docacheMissNs",
+		"hitNs", "hitParallelNs", "negativeNs", "missNs", "credentialsNs", "sessionNs", "outageP99Ns", "outageDeadlineNs", "timeNowNs", "mapNs", "docacheNs", "docacheParallelNs", "docacheMissNs",
 		"redisGetNs", "selectNs", "updateRatio", "rssMiB100k",
 	}
 	require.ElementsMatch(t, append(figures, "allocs"), keysOf(rep))

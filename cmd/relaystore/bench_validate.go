@@ -21,6 +21,8 @@ medians of three rounds. Keys are drawn by Zipf's law before the clock runs.
   missNs         a key that neither the process nor Redis holds
   credentialsNs  GetCredentials of a cached account that has every secret
   sessionNs      ValidateSession of a cached session
+  outageP99Ns    the 99th percentile while Redis is silent and nothing cached is
+                 young enough; outageDeadlineNs is how long Redis is tried
   timeNowNs      time.Now
   mapNs          a look-up in a sync.Map by the same hashes
   docacheNs      a hit of rueidis' DoCache by keys of the same length;
@@ -78,6 +80,7 @@ func printValidateReport(w io.Writer, rep bench.ValidateReport) {
 	t.AppendRow(table.Row{"ValidateAPIKey, cached nowhere", duration(rep.MissNs), ""})
 	t.AppendRow(table.Row{"GetCredentials, cached", duration(rep.CredentialsNs), ""})
 	t.AppendRow(table.Row{"ValidateSession, cached", duration(rep.SessionNs), ""})
+	t.AppendRow(table.Row{"ValidateAPIKey while Redis is silent, p99", duration(rep.OutageP99Ns), ""})
 	t.AppendSeparator()
 	t.AppendRow(table.Row{"time.Now", duration(rep.TimeNowNs), ""})
 	t.AppendRow(table.Row{"sync.Map look-up", duration(rep.MapNs), ""})

@@ -18,7 +18,7 @@ import (
 func Loop(ctx context.Context, p Place, commands io.Reader, replies io.Writer) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s, err := openSession(ctx, p, repo.DefaultMaxConns)
+	s, err := openSession(ctx, p, repo.DefaultMaxConns, nil)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type Filling struct {
 // Fill measures how much memory this process needs for n cached keys, which the
 // place must have.
 func Fill(ctx context.Context, p Place, n int) (f Filling, err error) {
-	s, err := openSession(ctx, p, repo.DefaultMaxConns)
+	s, err := openSession(ctx, p, repo.DefaultMaxConns, nil)
 	if err != nil {
 		return f, err
 	}

@@ -96,7 +96,7 @@ func Record(ctx context.Context, p Place, o RecordOptions) (rep RecordReport, er
 		return rep, err
 	}
 	defer b.pool.Close()
-	lib, err := openSession(ctx, p, int32(o.Connections)) //nolint:gosec // checked
+	lib, err := openSession(ctx, p, int32(o.Connections), nil) //nolint:gosec // checked
 	if err != nil {
 		return rep, err
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -36,7 +37,8 @@ type session struct {
 	pool *pgxpool.Pool
 }
 
-func openSession(ctx context.Context, p Place, conns int32) (*session, error) {
+// openSession opens the library on a place; log is nil for slog's own.
+func openSession(ctx context.Context, p Place, conns int32, log *slog.Logger) (*session, error) {
 	pc, err := pgxpool.ParseConfig(p.DatabaseURL)
 	if err != nil {
 		return nil, errBadURL
@@ -51,7 +53,7 @@ func openSession(ctx context.Context, p Place, conns int32) (*session, error) {
 		pool.Close()
 		return nil, err
 	}
-	client, err := repo.Open(ctx, repo.Config{Pool: pool, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, RequireRedis: true, Keyset: keys})
+	client, err := repo.Open(ctx, repo.Config{Pool: pool, RedisURL: p.RedisURL, KeyPrefix: p.Prefix, RequireRedis: true, Keyset: keys, Logger: log})
 	if err != nil {
 		pool.Close()
 		return nil, err

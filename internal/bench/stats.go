@@ -89,12 +89,12 @@ func Stats(ctx context.Context, p Place, o StatsOptions) (rep StatsReport, err e
 	if err != nil {
 		return rep, err
 	}
-	lib, err := openSession(ctx, p, statsConns)
+	lib, err := openSession(ctx, p, statsConns, nil)
 	if err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, lib.close(ctx)) }()
-	single, err := openSession(ctx, p, 1)
+	single, err := openSession(ctx, p, 1, nil)
 	if err != nil {
 		return rep, err
 	}

@@ -67,7 +67,7 @@ func newValidation(ctx context.Context, p Place, keys int, e effort) (b *validat
 	if b.entries, err = openEntries(ctx, p, keys+rounds*b.networkOps); err != nil {
 		return b, err
 	}
-	if b.lib, err = openSession(ctx, p, repo.DefaultMaxConns); err != nil {
+	if b.lib, err = openSession(ctx, p, repo.DefaultMaxConns, nil); err != nil {
 		return b, err
 	}
 	return b, b.prepare(ctx)
