@@ -128,9 +128,9 @@ const legacyHashIndex = "api_keys_legacy_hash"
 // identities maps the constraints that a duplicate breaks to the field. KeyData has one
 // for hashes of both schemes; a batch has columns.
 var identities = map[string]string{
-	"api_keys_pkey":        "id",
-	"api_keys_hashed_key":  "hashedKey",
-	legacyHashIndex:        "hashedKey",
+	"api_keys_pkey":       "id",
+	"api_keys_hashed_key": "hashedKey",
+	legacyHashIndex:       "hashedKey",
 }
 
 // named adds to a duplicate which field it is.
