@@ -148,7 +148,7 @@ func TestBlockedFlush(t *testing.T) {
 	require.NoError(t, p.RecordUsage(t.Context(), b.withID("held")).Err())
 	require.NoError(t, p.RecordUsage(t.Context(), b.withID("free")).Err())
 	require.Eventually(t, func() bool { return total(t, b.Repo, StatsQuery{}).TotalRequests == 1 }, patience, 5*time.Millisecond)
-	require.EqualValues(t, 1, b.length(t, b.stream()))
+	require.Eventually(t, func() bool { return b.length(t, b.stream()) == 1 }, patience, 5*time.Millisecond)
 	require.NoError(t, tx.Commit(t.Context()))
 	b.requireDrained(t)
 	require.EqualValues(t, 2, total(t, b.Repo, StatsQuery{}).TotalRequests)
