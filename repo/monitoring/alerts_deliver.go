@@ -21,9 +21,9 @@ const (
 	// deliverRows are taken, and called, at once.
 	deliverRows = 16
 
-	finishedKept = 24 * time.Hour
-	deliveriesTrimEvery    = 10 * time.Minute
-	deliveriesTrimRows     = 10_000
+	finishedKept        = 24 * time.Hour
+	deliveriesTrimEvery = 10 * time.Minute
+	deliveriesTrimRows  = 10_000
 )
 
 // deliver calls the webhooks that are due. Taking a delivery commits its next attempt
