@@ -157,13 +157,18 @@ func pause(ctx context.Context, attempt int) bool {
 // transaction, all or none, and gives what each did in their order. Operations
 // of one shape that follow each other become one statement. A failure names the
 // operation in details.index; wrong input is InvalidQuery, names the field and
-// writes nothing. On a transaction's own client it is a part of that.
+// writes nothing. On a transaction's own client it is a part of that, and opts.Timeout
+// is that one's where it is 0.
 func (t *Transactions) BatchOperation(ctx context.Context, operations []batch.Operation, opts TxOptions) batch.Result {
 	prepared, err := batch.Prepare(t.client.domains(), operations)
 	if err != nil {
 		return batch.Of(nil, err)
 	}
-	normal, err := opts.normalise(t.open.timeout)
+	timeout := t.open.timeout
+	if t.primary.InTx() {
+		timeout = t.opts.Timeout
+	}
+	normal, err := opts.normalise(timeout)
 	if err != nil {
 		return batch.Of(nil, err)
 	}

@@ -82,6 +82,19 @@ func TestTransactionByItsID(t *testing.T) {
 	require.JSONEq(t, `{"transactionId":"`+tx.TransactionID+`"}`, string(doc))
 }
 
+// An open transaction's id means nothing to another client, whatever that does with it.
+func TestTransactionOfAnotherClient(t *testing.T) {
+	b := setup(t)
+	other := testclient.Open(t, b.cfg)
+	tx := b.begin(repo.TxOptions{})
+	b.key(tx.Client, apikeys.KeyData{})
+	require.ErrorIs(t, other.Transactions.CommitTransaction(t.Context(), tx.TransactionID).Err(), result.TransactionClosed)
+	require.ErrorIs(t, other.Transactions.RollbackTransaction(t.Context(), tx.TransactionID).Err(), result.TransactionClosed)
+	require.Zero(t, b.count("SELECT count(*) FROM api_keys"))
+	b.commit(tx)
+	require.Equal(t, 1, b.count("SELECT count(*) FROM api_keys"))
+}
+
 // Every method of a finished transaction's client, and the transaction's own.
 func TestTransactionUsedTooLate(t *testing.T) {
 	b := setup(t)

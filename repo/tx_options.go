@@ -27,7 +27,7 @@ type TxOptions struct {
 	// ReadOnly makes each write fail with the code ReadOnly.
 	ReadOnly bool
 	// Timeout is how long the transaction may take as a whole, at most 10 min; 0 is
-	// the config's TxTimeout. In JSON it is a number of milliseconds.
+	// the config's TxTimeout, and inside a transaction that one's. In JSON it is a number of milliseconds.
 	Timeout time.Duration
 }
 

@@ -85,3 +85,15 @@ func TestClosedPool(t *testing.T) {
 		require.Equal(t, result.ConnectionFailed, code(err), name)
 	})
 }
+
+// The pool is closed while it connects for a call: the caller has not cancelled.
+func TestPoolIsClosedWhileItConnects(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.proxy.Stall()
+	failed := make(chan error, 1)
+	go func() { failed <- b.Read(t.Context(), one) }()
+	require.Eventually(t, func() bool { return b.Pool.Stat().ConstructingConns() == 1 }, time.Minute, time.Millisecond)
+	b.Pool.Close()
+	require.Equal(t, result.ConnectionFailed, code(<-failed))
+}

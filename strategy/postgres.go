@@ -179,9 +179,13 @@ func (p *Postgres) release(conn *pgxpool.Conn) {
 }
 
 // acquireError tells a full pool from a server that does not answer: both show
-// as a passed deadline.
+// as a passed deadline. A pool that is being closed cancels its connects: that is not
+// the caller's doing.
 func (p *Postgres) acquireError(ctx context.Context, err error) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch {
+	case ctx.Err() == nil && errors.Is(err, context.Canceled):
+		return result.ConnectionFailed
+	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return err
 	}
 	stat := p.Pool.Stat()

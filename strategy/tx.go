@@ -43,14 +43,20 @@ type Tx struct {
 	wire chan struct{} // who has put something in may use conn and pg
 	conn *pgxpool.Conn // nil when it is given back
 	pg   pgx.Tx
-	done atomic.Bool // committed, or perhaps
+	done atomic.Bool // committed, or perhaps; sent says which
+	sent string
 
 	mu        sync.Mutex
 	committed []func(context.Context)
 	settled   bool // committed does not grow any more
 }
 
-const committed = "it was committed"
+// What a commit that was sent makes a transaction.
+const (
+	committed    = "it was committed"
+	notCommitted = "its commit failed"
+	perhaps      = "its commit was sent, and the answer did not come"
+)
 
 // ending is why a transaction is closed.
 type ending struct {
@@ -92,9 +98,13 @@ func (t *Tx) begin(ctx context.Context, opts TxOptions) (err error) {
 	return nil
 }
 
-// begin also has the server end a transaction whose process stands still: its
-// locks must not outlast it. It compiles no plans: figures would take ten times as
-// long.
+// ownerCheck is how often the server looks whether the owner of a statement that runs,
+// or waits for a lock, is still there.
+const ownerCheck = 300 * time.Millisecond
+
+// begin also has the server end a transaction whose process stands still, or is gone
+// while a statement runs: its locks must not outlast it. It compiles no plans: figures
+// would take ten times as long.
 func (o TxOptions) begin() string {
 	level, mode := "read committed", "read write"
 	if o.Serializable {
@@ -105,7 +115,8 @@ func (o TxOptions) begin() string {
 	}
 	idle := (o.Timeout + undoTime).Milliseconds()
 	return "begin isolation level " + level + " " + mode +
-		"; set local jit = off; set local idle_in_transaction_session_timeout = " + strconv.FormatInt(idle, 10)
+		"; set local jit = off; set local idle_in_transaction_session_timeout = " + strconv.FormatInt(idle, 10) +
+		"; set local client_connection_check_interval = " + strconv.FormatInt(ownerCheck.Milliseconds(), 10)
 }
 
 // Primary is the primary as repos see it inside the transaction.
@@ -132,8 +143,16 @@ func (t *Tx) Commit(ctx context.Context) error {
 		defer stop()
 		err := t.pg.Commit(committing)
 		unknown = err != nil && !changedNothing(err)
+		switch {
+		case err == nil:
+			t.sent = committed
+		case unknown:
+			t.sent = perhaps
+		default:
+			t.sent = notCommitted
+		}
 		t.done.Store(err == nil || unknown)
-		t.abort(&ending{committed, err})
+		t.abort(&ending{t.sent, err})
 		return err
 	})
 	if t.done.Load() {
@@ -200,7 +219,7 @@ func (t *Tx) Conflicted() bool {
 func (t *Tx) closed() error {
 	why := context.Cause(t.ctx).Error()
 	if t.done.Load() {
-		why = committed // whoever wanted to end it came too late
+		why = t.sent // whoever wanted to end it came too late
 	}
 	return result.New(result.TransactionClosed, "the transaction is closed: %s", why)
 }

@@ -37,9 +37,29 @@ func TestTxCommitIsCutOff(t *testing.T) {
 			require.True(t, unknown(err))
 			require.Equal(t, 1, told, "it may be committed, so caches must forget")
 			b.becomes("a", c.rows)
-			require.Equal(t, result.TransactionClosed, code(tx.Commit(t.Context())))
+			again := tx.Commit(t.Context())
+			require.Equal(t, result.TransactionClosed, code(again))
+			require.ErrorContains(t, again, "the answer did not come")
 		})
 	}
+}
+
+// A commit that the server refuses: what comes later does not hear that it was
+// committed.
+func TestTxCommitIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.direct.Exec(t.Context(), "ALTER TABLE written ADD CONSTRAINT once UNIQUE (value) DEFERRABLE INITIALLY DEFERRED")
+	require.NoError(t, err)
+	require.NoError(t, b.write(b.Postgres, "a"))
+	tx := b.begin()
+	require.NoError(t, b.write(tx.Primary(), "a"))
+	require.Equal(t, result.DuplicateKey, code(tx.Commit(t.Context())))
+	for _, err := range []error{tx.Commit(t.Context()), tx.Rollback(t.Context()), b.write(tx.Primary(), "b")} {
+		require.Equal(t, result.TransactionClosed, code(err))
+		require.ErrorContains(t, err, "its commit failed")
+	}
+	require.Equal(t, 1, b.rows("a"))
 }
 
 // The caller leaves while the commit is on its way: the truth is worth the wait.

@@ -43,8 +43,16 @@ func (r *Repo) Batch() batch.Domain {
 		Delete: func() batch.Row {
 			return batch.Row{"deleted_at": now, "updated_at": now, "is_active": false}
 		},
-		CacheKeys: []string{"hashed_key", "legacy_hash"}, Forget: r.evict, Name: named,
+		CacheKeys: []string{"hashed_key", "legacy_hash"}, Forget: r.evict, Name: namedColumn,
 	}
+}
+
+// namedColumn is named for a batch, where a legacy hash is a column of its own.
+func namedColumn(err error) error {
+	if e := result.From(err); e != nil && e.Constraint == legacyHashIndex {
+		return e.With("field", "legacy_hash")
+	}
+	return named(err)
 }
 
 // batchCreate is CreateAPIKey up to the row. Columns that are not given keep the

@@ -105,6 +105,20 @@ func TestBatchKeysAreHashed(t *testing.T) {
 	require.Equal(t, apikeys.HashLegacy, b.get(ancient.ID).HashScheme)
 }
 
+// A duplicate names the column that has it.
+func TestBatchNamesTheDuplicate(t *testing.T) {
+	b := setup(t)
+	hash := apikeys.HashPlaintext("a")
+	for _, column := range []string{"hashed_key", "legacy_hash"} {
+		op := create(map[string]any{"name": "n", column: hash})
+		_, err := b.batch(op)
+		require.NoError(t, err)
+		_, err = b.batch(create(map[string]any{"name": "n"}), op)
+		requireField(t, err, result.DuplicateKey, column)
+		require.Equal(t, 1, result.From(err).Details["index"])
+	}
+}
+
 func TestBatchRefusesWhatTheMethodsRefuse(t *testing.T) {
 	b := setup(t)
 	k := b.create(apikeys.KeyData{})

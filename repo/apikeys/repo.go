@@ -109,11 +109,14 @@ func cacheKeys(hashes [][]byte) []cache.Key {
 	return keys
 }
 
-// identities maps the constraints that a duplicate breaks to the field.
+const legacyHashIndex = "api_keys_legacy_hash"
+
+// identities maps the constraints that a duplicate breaks to the field. KeyData has one
+// for hashes of both schemes; a batch has columns.
 var identities = map[string]string{
-	"api_keys_pkey":        "id",
-	"api_keys_hashed_key":  "hashedKey",
-	"api_keys_legacy_hash": "hashedKey",
+	"api_keys_pkey":       "id",
+	"api_keys_hashed_key": "hashedKey",
+	legacyHashIndex:       "hashedKey",
 }
 
 // named adds to a duplicate which field it is.

@@ -17,4 +17,9 @@
 // Operations that follow each other, and have the same type, table, columns and
 // form of where, become one statement over arrays. A statement that fails is
 // halved until the operation that did it is found.
+//
+// # Locks
+//
+// Rows that are named by a unique column are locked before the first statement, in the
+// order of their keys; those that a where finds in another way, by their statement.
 package batch

@@ -20,9 +20,13 @@ type step struct {
 	index  int
 	cells  []*string
 	single string   // of a change: the unique value that its where asks for, or ""
+	names  []name   // of a change: the rows that its where names
 	shown  any      // the result of a create
 	keys   [][]byte // what caches must forget of a created row
 }
+
+// name is values of a unique column, as an array literal.
+type name struct{ column, values string }
 
 // Prepare checks operations. An error names the operation in details.index and the
 // member in details.field.
@@ -157,8 +161,15 @@ func (p *preparing) change(d *Domain, op Operation, row Row) (step, error) {
 		if c.cell != nil {
 			s.cells = append(s.cells, c.cell)
 		}
-		if c.word == "eq" && c.column.Uses&Unique != 0 {
+		if c.column.Uses&Unique == 0 {
+			continue
+		}
+		switch c.word {
+		case "eq":
 			s.single = *c.cell
+			s.names = append(s.names, name{c.column.Name, array([]string{*c.cell})})
+		case "in":
+			s.names = append(s.names, name{c.column.Name, *c.cell})
 		}
 	}
 	var columns []string

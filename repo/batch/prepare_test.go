@@ -72,6 +72,15 @@ func TestPrepareRefuses(t *testing.T) {
 		{"price", drop(m{"price": true})},
 		{"at", drop(m{"at": m{"lt": "0000-01-01T00:00:00Z"}})},
 		{"at", drop(m{"at": m{"lt": time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}})},
+		{"price", drop(m{"price": json.RawMessage("0.0000000000004")})},
+		{"price", drop(m{"price": m{"in": []any{1, json.RawMessage("1e-13")}}})},
+		{"price", drop(m{"price": m{"gt": json.RawMessage("0.1234567890129")}})},
+		{"price", drop(m{"price": "1"})},
+		{"at", drop(m{"at": "2025-09-16T08:00:00.0000009Z"})},
+		{"at", drop(m{"at": m{"lt": time.Unix(0, 1)}})},
+		{"name", drop(m{"name": `\\` + "\xff"})},
+		{"name", drop(m{"name": "\xff"})},
+		{"tags", update(m{"tags": []string{"x", "\xff"}}, here)},
 		{"token", drop(m{"token": "xyz"})},
 		{"token", drop(m{"token": strings.Repeat("00", 600)})},
 		{"tags", drop(m{"tags": []string{"x"}})},
@@ -81,6 +90,19 @@ func TestPrepareRefuses(t *testing.T) {
 		_, err := batch.Prepare(bundle{}.domains(), []batch.Operation{drop(here), c.op})
 		require.Error(t, err, "%d: %v", i, c.op)
 		requireRefused(t, err, result.InvalidQuery, 1, c.field)
+	}
+}
+
+// What looks like a value that is refused.
+func TestPrepareTakes(t *testing.T) {
+	t.Parallel()
+	for _, where := range []m{
+		{"name": `C:\ufffd`}, {"name": `\\ufffd`}, {"name": "\ufffd"}, {"name": m{"in": []string{`\ufffd`, `"\ufffd"`}}},
+		{"price": json.RawMessage("0.1000000000000000")}, {"price": json.RawMessage("1e-12")}, {"price": json.RawMessage("-0")}, {"price": 0.1},
+		{"at": "2025-09-16T08:00:00.000001000Z"},
+	} {
+		_, err := batch.Prepare(bundle{}.domains(), []batch.Operation{drop(where)})
+		require.NoError(t, err, "%v", where)
 	}
 }
 

@@ -28,15 +28,12 @@ type run struct {
 }
 
 // Run does the operations inside a transaction, which must be rolled back where it
-// fails. The error names the operation in details.index where it is to blame.
+// fails. The error is an *result.Error, and names the operation in details.index where
+// it is to blame.
 func (b *Batch) Run(ctx context.Context, primary *strategy.Postgres) ([]any, error) {
 	r := run{primary: primary, results: make([]any, len(b.steps)), keys: make(map[*Domain][][]byte)}
-	for rest := b.steps; len(rest) > 0; {
-		n := together(rest)
-		if err := r.do(ctx, rest[:n]); err != nil {
-			return nil, err
-		}
-		rest = rest[n:]
+	if err := r.all(ctx, b.steps); err != nil {
+		return nil, result.From(err) // a conflict is known by its code
 	}
 	for d, keys := range r.keys {
 		for part := range slices.Chunk(keys, forgetAtOnce) {
@@ -44,6 +41,20 @@ func (b *Batch) Run(ctx context.Context, primary *strategy.Postgres) ([]any, err
 		}
 	}
 	return r.results, nil
+}
+
+func (r *run) all(ctx context.Context, steps []step) error {
+	if err := r.lockNamed(ctx, steps); err != nil {
+		return err
+	}
+	for len(steps) > 0 {
+		n := together(steps)
+		if err := r.do(ctx, steps[:n]); err != nil {
+			return err
+		}
+		steps = steps[n:]
+	}
+	return nil
 }
 
 // together tells how many of the first steps can be one statement and still do

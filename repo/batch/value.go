@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -23,6 +25,10 @@ const (
 	maxHex  = 1024
 	maxJSON = 2 << 20
 )
+
+// replaced finds what Marshal puts in place of broken UTF-8: its escape, and no escaped
+// backslash before the letters of one.
+var replaced = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\\ufffd`)
 
 // raw gives a value as JSON.
 func raw(name string, value any) (json.RawMessage, error) {
@@ -40,7 +46,7 @@ func raw(name string, value any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, result.Invalid(name, "has no form in JSON")
 	}
-	if bytes.Contains(doc, []byte(`\ufffd`)) { // what Marshal puts in place of broken UTF-8
+	if replaced.Match(doc) {
 		return nil, result.Invalid(name, "not valid UTF-8")
 	}
 	return doc, nil
@@ -74,10 +80,13 @@ var readers = map[Kind]func(name string, doc json.RawMessage) (string, error){
 	Bool:     decoded(func(_ string, b bool) (string, error) { return strconv.FormatBool(b), nil }),
 	SmallInt: decoded(func(_ string, n int16) (string, error) { return strconv.FormatInt(int64(n), 10), nil }),
 	BigInt:   decoded(func(_ string, n int64) (string, error) { return strconv.FormatInt(n, 10), nil }),
-	Numeric:  decoded(func(_ string, m result.Money) (string, error) { return m.String(), nil }),
+	Numeric:  exactly,
 	Time: decoded(func(name string, t time.Time) (string, error) {
 		if y := t.UTC().Year(); y < 1 || y > 9999 {
 			return "", result.Invalid(name, "must lie between the years 1 and 9999")
+		}
+		if !t.Equal(t.Truncate(time.Microsecond)) {
+			return "", result.Invalid(name, "has at most 6 decimals of a second")
 		}
 		return timeText(t), nil
 	}),
@@ -87,6 +96,20 @@ var readers = map[Kind]func(name string, doc json.RawMessage) (string, error){
 		}
 		return `\x` + strings.ToLower(digits), nil
 	}),
+}
+
+// exactly reads an amount that Money need not round: a where that asks for another
+// number than was given would find other rows.
+func exactly(name string, doc json.RawMessage) (string, error) {
+	var m result.Money
+	if err := m.UnmarshalText(doc); err != nil {
+		return "", err
+	}
+	given, err := decimal.NewFromString(string(doc))
+	if err != nil || !given.Equal(m.Decimal()) {
+		return "", result.Invalid(name, "has at most %d decimals", result.MoneyDecimals)
+	}
+	return m.String(), nil
 }
 
 func decoded[T any](text func(name string, v T) (string, error)) func(string, json.RawMessage) (string, error) {

@@ -53,15 +53,15 @@ func TestOpenTransactionHoldsUpNobodyElse(t *testing.T) {
 		}
 		entries[99].key = uuid.New() // so that its batch goes the long way
 		all, left := await(entries)
-		blocked := b.commit(t.Context(), all)
-		require.Equal(t, []*waiting{all[100], all[200]}, blocked)
+		blocked := b.sift(t.Context(), b.commit(t.Context(), all, blockedAfter))
+		require.ElementsMatch(t, []*waiting{all[100], all[200]}, b.sift(t.Context(), blocked))
 		require.EqualValues(t, 297, total(t, b.Repo, StatsQuery{}).TotalRequests)
 		for i, w := range all {
 			require.Equal(t, outcome{unknown: i == 99}, w.outcome, i)
 		}
 
 		for _, w := range blocked {
-			b.writer.aside(func() { b.outwait(w) })
+			b.writer.aside(func() { b.outwait(t.Context(), w) })
 		}
 		if commit {
 			require.NoError(t, tx.Commit(t.Context()))
@@ -75,6 +75,44 @@ func TestOpenTransactionHoldsUpNobodyElse(t *testing.T) {
 		require.True(t, first.duplicate || second.duplicate)
 		require.EqualValues(t, 298, total(t, b.Repo, StatsQuery{}).TotalRequests)
 	}
+}
+
+// A transaction has hundreds of requestIds, and both lanes get batches of the same ones:
+// the lanes wait once a batch, not once a record.
+func TestOpenTransactionWithManyIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	tx, inside := b.begin(t)
+	const held = 400
+	recs := make([]Record, held)
+	for i := range recs {
+		recs[i] = b.withID("held " + strconv.Itoa(i))
+	}
+	for _, s := range inside.RecordUsageBatch(t.Context(), recs) {
+		require.NoError(t, s.Err())
+	}
+	var blocked sync.WaitGroup
+	outcomes := make([][]result.Status, lanes)
+	for i := range lanes {
+		blocked.Go(func() { outcomes[i] = b.RecordUsageBatch(t.Context(), recs[i*held/lanes:][:held/lanes]) })
+		require.Eventually(t, func() bool {
+			b.writer.mu.Lock()
+			defer b.writer.mu.Unlock()
+			return b.writer.running+b.writer.beside > i
+		}, patience, time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // a wait a record would be 20 s
+	defer cancel()
+	for range 10 {
+		require.NoError(t, b.RecordUsage(ctx, sample(b.keys[0])).Err())
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+	blocked.Wait()
+	for _, s := range outcomes[0] {
+		require.NoError(t, s.Err())
+		require.True(t, s.Duplicate)
+	}
+	b.requireRequests(t, held+10)
 }
 
 // Who waits for a transaction longer than a call may take is told so, and Close waits
@@ -110,7 +148,7 @@ func TestBlockedFlush(t *testing.T) {
 	require.NoError(t, p.RecordUsage(t.Context(), b.withID("held")).Err())
 	require.NoError(t, p.RecordUsage(t.Context(), b.withID("free")).Err())
 	require.Eventually(t, func() bool { return total(t, b.Repo, StatsQuery{}).TotalRequests == 1 }, patience, 5*time.Millisecond)
-	require.EqualValues(t, 1, b.length(t, b.stream()))
+	require.Eventually(t, func() bool { return b.length(t, b.stream()) == 1 }, patience, 5*time.Millisecond)
 	require.NoError(t, tx.Commit(t.Context()))
 	b.requireDrained(t)
 	require.EqualValues(t, 2, total(t, b.Repo, StatsQuery{}).TotalRequests)

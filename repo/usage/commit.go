@@ -24,27 +24,35 @@ const (
 )
 
 // commit writes a batch and tells each entry's caller. Entries that share their
-// requestId with another one of the batch wait for what becomes of that one. It gives
-// those whose requestId a transaction has that has not ended: their callers are not
-// told yet.
-func (r *Repo) commit(ctx context.Context, all []*waiting) (blocked []*waiting) {
+// requestId with another one of the batch wait for what becomes of that one. Where a
+// transaction that has not ended has one of the requestIds for longer than patience,
+// it gives what is not written by then: their callers are not told yet, and most of
+// them are held up by others of the batch only.
+func (r *Repo) commit(ctx context.Context, all []*waiting, patience string) (blocked []*waiting) {
 	batch, twins := split(all)
-	blocked = r.commitDistinct(ctx, batch)
+	blocked = r.commitDistinct(ctx, batch, patience)
 	r.Primary.AfterCommit(ctx, func(context.Context) { r.compactor.wake() })
-	if len(twins) == 0 {
-		return blocked
+	again := answerTwins(batch, blocked, twins)
+	if len(again) == 0 || len(blocked) > 0 { // one wait is enough
+		return slices.Concat(blocked, again)
 	}
-	return slices.Concat(blocked, r.commitTwins(ctx, batch, blocked, twins))
+	return r.commit(ctx, again, patience)
 }
 
-// commitTwins answers for the entries whose requestId has just been written by another one,
-// and tries those whose other one was refused, or is blocked.
-func (r *Repo) commitTwins(ctx context.Context, written, blocked, twins []*waiting) []*waiting {
+// answerTwins answers for the entries whose requestId has just been written by another
+// one, and gives those whose other one was refused, or is blocked.
+func answerTwins(written, blocked, twins []*waiting) (again []*waiting) {
+	if len(twins) == 0 {
+		return nil
+	}
+	left := make(map[*waiting]bool, len(blocked))
+	for _, w := range blocked {
+		left[w] = true
+	}
 	done := make(map[uuid.UUID]bool, len(written))
 	for _, w := range written {
-		done[w.requestHash] = !slices.Contains(blocked, w) && w.outcome.err == nil && !w.outcome.unknown
+		done[w.requestHash] = !left[w] && w.outcome.err == nil && !w.outcome.unknown
 	}
-	var again []*waiting
 	for _, t := range twins {
 		if done[t.requestHash] {
 			t.finish(outcome{duplicate: true})
@@ -52,10 +60,7 @@ func (r *Repo) commitTwins(ctx context.Context, written, blocked, twins []*waiti
 			again = append(again, t)
 		}
 	}
-	if len(again) == 0 {
-		return nil
-	}
-	return r.commit(ctx, again)
+	return again
 }
 
 // split takes out the later ones of entries with one requestId.
@@ -77,20 +82,23 @@ func split(all []*waiting) (batch, twins []*waiting) {
 
 // commitDistinct writes a batch whose requestIds differ. Where the batch fails by
 // the fault of some entry, its halves are tried, so that one bad record costs
-// nobody but its own caller; those that are blocked are given back.
-func (r *Repo) commitDistinct(ctx context.Context, batch []*waiting) (blocked []*waiting) {
-	outcomes, err := r.append(ctx, batch)
-	waits := errors.Is(err, errBlocked)
+// nobody but its own caller. It waits once for what is blocked, and gives back what is
+// not written by then.
+func (r *Repo) commitDistinct(ctx context.Context, batch []*waiting, patience string) (blocked []*waiting) {
+	outcomes, err := r.append(ctx, batch, patience)
 	switch {
 	case err == nil:
 		for i, w := range batch {
 			w.finish(outcomes[i])
 		}
-	case len(batch) > 1 && (waits || atFault(err)):
-		first := r.commitDistinct(ctx, batch[:len(batch)/2])
-		return slices.Concat(first, r.commitDistinct(ctx, batch[len(batch)/2:]))
-	case waits:
+	case errors.Is(err, errBlocked):
 		return batch
+	case len(batch) > 1 && atFault(err):
+		half := len(batch) / 2
+		if blocked = r.commitDistinct(ctx, batch[:half], patience); len(blocked) > 0 {
+			return slices.Concat(blocked, batch[half:])
+		}
+		return r.commitDistinct(ctx, batch[half:], patience)
 	default:
 		for _, w := range batch {
 			w.finish(outcome{err: err})
@@ -110,7 +118,7 @@ func atFault(err error) bool {
 
 // append writes entries under their own ids, so that a repeat after a lost
 // acknowledgement finds them and adds nothing.
-func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome, err error) {
+func (r *Repo) append(ctx context.Context, batch []*waiting, patience string) (outcomes []outcome, err error) {
 	if r.Primary.InTx() {
 		return r.appendInTx(ctx, batch)
 	}
@@ -120,12 +128,12 @@ func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome
 	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		err = r.months.with(ctx, c, batch, func() (err error) {
 			if !repeat {
-				if err = r.appendNew(ctx, c, batch); err == nil || !sortedOut(err) {
+				if err = r.appendNew(ctx, c, batch, patience); err == nil || !sortedOut(err) {
 					outcomes = make([]outcome, len(batch))
 					return err
 				}
 			}
-			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure, blockedAfter)
+			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure, patience)
 			return err
 		})
 		if blocked = isBlocked(err); blocked {
@@ -144,14 +152,14 @@ func (r *Repo) append(ctx context.Context, batch []*waiting) (outcomes []outcome
 }
 
 // appendNew writes a batch that is new in every part.
-func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting) error {
+func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting, patience string) error {
 	if len(batch) > 1 {
-		_, err := r.queries.UsageBatchAppend(ctx, c, appendParams(batch))
+		_, err := r.queries.UsageBatchAppend(ctx, c, appendParams(batch, patience))
 		return err
 	}
 	w := batch[0]
 	return r.queries.UsageRecordAppend(ctx, c, db.UsageRecordAppendParams{
-		LockTimeout: blockedAfter, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
+		LockTimeout: patience, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
 		APIKeyID: w.key, AccountID: w.account, AccountType: w.AccountType, Model: w.Model,
 		Requests: w.RequestCount, InputTokens: w.InputTokens, OutputTokens: w.OutputTokens,
 		CacheCreationTokens: w.CacheCreationTokens, CacheReadTokens: w.CacheReadTokens, TotalTokens: w.TotalTokens,
@@ -226,14 +234,14 @@ func newColumns(batch []*waiting) columns {
 	return c
 }
 
-func appendParams(batch []*waiting) db.UsageBatchAppendParams {
+func appendParams(batch []*waiting, patience string) db.UsageBatchAppendParams {
 	c := newColumns(batch)
 	hashes := slices.DeleteFunc(c.requestHashes, func(h uuid.UUID) bool { return h == uuid.Nil })
 	slices.SortFunc(hashes, compareIDs)
 	distinct := slices.Clone(c.keys)
 	slices.SortFunc(distinct, compareIDs)
 	return db.UsageBatchAppendParams{
-		LockTimeout: blockedAfter, RequestHashes: hashes, DistinctKeys: slices.Compact(distinct),
+		LockTimeout: patience, RequestHashes: hashes, DistinctKeys: slices.Compact(distinct),
 		FirstAt: slices.MinFunc(c.at, time.Time.Compare), LastAt: slices.MaxFunc(c.at, time.Time.Compare),
 		Ids: c.ids, OccurredAt: c.at, APIKeyIds: c.keys, AccountIds: c.accounts, AccountTypes: c.accountTypes, Models: c.models,
 		Requests: c.requests, InputTokens: c.input, OutputTokens: c.output,

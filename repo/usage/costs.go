@@ -17,7 +17,9 @@ const maxTopModels = 10
 // sums as GetUsageStats and exact like them; percentages and changes are rounded as
 // CostShare and CostTrend say. Deleted keys and accounts stay in it. Wrong input, and
 // a range of more than 10,000 days or 200,000 cells (of a day and a model, or of an
-// account and a model), is InvalidQuery and names the field.
+// account and a model), is InvalidQuery and names the field. The breakdown and the
+// trends are of one moment; but by account, in a READ COMMITTED transaction, where the
+// range has more than 200,000 cells of a day, an account and a model.
 func (r *Repo) GetCostAnalysis(ctx context.Context, q CostQuery) result.Result[CostAnalysis] {
 	return result.Of(r.costs(ctx, q))
 }
@@ -31,13 +33,11 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	var cells, accounts []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
 	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if cells, err = r.cells(ctx, c, &days); err != nil || q.GroupBy != ByAccount {
+		if q.GroupBy != ByAccount {
+			cells, err = r.cells(ctx, c, &days)
 			return err
 		}
-		// By account and not by day as well: a year of 500 accounts would be a million
-		// cells. Under the horizon that the days were read under, so that both agree.
-		whole := days.whole(ByAccount)
-		if accounts, err = r.sums(ctx, c, &whole); err != nil {
+		if cells, accounts, err = r.bothCells(ctx, c, &days); err != nil {
 			return err
 		}
 		names, err = r.names(ctx, c, ByAccount, accounts)
@@ -61,6 +61,34 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	}
 	setPercentages(a.CostBreakdown)
 	return a, nil
+}
+
+// bothCells reads cells by day and by account. A statement of each sees one snapshot;
+// in a transaction at READ COMMITTED it need not, so there it is one statement, as
+// long as its cells are not too many.
+func (r *Repo) bothCells(ctx context.Context, c db.DBTX, days *plan) (cells, accounts []db.UsageStatsByKeyRow, err error) {
+	if r.Primary.InTx() {
+		both := *days
+		both.GroupBy = ByAccount
+		if cells, err = r.cells(ctx, c, &both); err != nil || len(cells) <= maxCells {
+			days.horizon = both.horizon
+			return cells, cells, err
+		}
+	}
+	for {
+		if cells, err = r.cells(ctx, c, days); err != nil {
+			return nil, nil, err
+		}
+		// By account and not by day as well: a year of 500 accounts would be a million
+		// cells. Under the horizon that the days were read under, so that both agree.
+		whole := days.whole(ByAccount)
+		if accounts, err = r.sums(ctx, c, &whole); err != nil {
+			return nil, nil, err
+		}
+		if moved, err := r.horizonMoved(ctx, c, days); err != nil || !moved {
+			return cells, accounts, err
+		}
+	}
 }
 
 // plan is of a query by day.

@@ -94,9 +94,7 @@ func (r *Repo) flush(entries []string) []error {
 	}
 	left.Add(len(batch))
 	if len(batch) > 0 {
-		for _, w := range r.commit(context.Background(), batch) {
-			w.finish(outcome{err: errBlocked}) // it stays in the journal
-		}
+		r.flushBatch(batch)
 	}
 	works := false
 	for _, w := range batch {
@@ -106,6 +104,19 @@ func (r *Repo) flush(entries []string) []error {
 		outcomes[at[i]] = w.outcome.flushed(works)
 	}
 	return outcomes
+}
+
+// flushBatch leaves in the journal what a transaction blocks.
+func (r *Repo) flushBatch(batch []*waiting) {
+	blocked := r.commit(context.Background(), batch, blockedAfter)
+	if len(blocked) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.Primary.OpTimeout)
+	defer cancel()
+	for _, w := range r.sift(ctx, blocked) {
+		w.finish(outcome{err: errBlocked})
+	}
 }
 
 // flushed tells the journal what became of an entry. Internal may be the entry's

@@ -69,7 +69,7 @@ func TestLostAcknowledgement(t *testing.T) {
 		r.RequestID = requestID
 		e := checked(t, r)
 		for try := range 3 {
-			outcomes, err := b.append(t.Context(), queued(e))
+			outcomes, err := b.append(t.Context(), queued(e), blockedAfter)
 			require.NoError(t, err)
 			require.Equal(t, []outcome{{}}, outcomes, "try %d: its own record is no duplicate", try)
 			b.requireRequests(t, 1)

@@ -130,13 +130,21 @@ func (r *Repo) cells(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsBy
 		if err != nil {
 			return nil, err
 		}
-		h, err := r.queries.UsageHorizon(ctx, c)
-		if err != nil || !h.RecordsFrom.After(p.horizon) {
+		if moved, err := r.horizonMoved(ctx, c, p); err != nil || !moved {
 			return rows, err
 		}
-		p.horizon = h.RecordsFrom
-		r.horizon.Store(&h.RecordsFrom)
 	}
+}
+
+// horizonMoved tells whether a plan must be read again, under a later horizon.
+func (r *Repo) horizonMoved(ctx context.Context, c db.DBTX, p *plan) (bool, error) {
+	h, err := r.queries.UsageHorizon(ctx, c)
+	if err != nil || !h.RecordsFrom.After(p.horizon) {
+		return false, err
+	}
+	p.horizon = h.RecordsFrom
+	r.horizon.Store(&h.RecordsFrom)
+	return true, nil
 }
 
 func (r *Repo) sums(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsByKeyRow, error) {

@@ -29,7 +29,7 @@ func (r *Repo) InTx(primary *strategy.Postgres) *Repo {
 func (r *Repo) writeInTx(ctx context.Context, entries []entry) []*waiting {
 	all, _ := await(entries)
 	for batch := range slices.Chunk(all, maxBatch) {
-		r.commit(ctx, batch)
+		r.commit(ctx, batch, blockedAfter)
 	}
 	return all
 }
