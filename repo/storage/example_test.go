@@ -62,6 +62,6 @@ func ExampleRepo_GetStorageHealth() {
 	client, closeAll := openForExample(ctx)
 	defer closeAll()
 	h, err := client.Storage.GetStorageHealth(ctx)
-	fmt.Println(h.Postgres.Connected, h.Redis.Connected, h.Postgres.Pool.Waiting, err)
-	// Output: true true 0 <nil>
+	fmt.Println(h.Postgres.Connected, h.Redis.Connected, h.Postgres.Pool.Max, err)
+	// Output: true true 16 <nil>
 }
