@@ -253,3 +253,20 @@ func BenchmarkMeter(b *testing.B) {
 		}
 	}
 }
+
+// A transaction holds its connection until it has ended, in whichever way.
+func TestConnectionsOfTransactionsAreMeasured(t *testing.T) {
+	m := setupMeter(t, 1)
+	for _, end := range []func(*strategy.Tx) error{
+		func(tx *strategy.Tx) error { return tx.Commit(t.Context()) },
+		func(tx *strategy.Tx) error { return tx.Rollback(t.Context()) },
+	} {
+		before := m.Meter.Pool().Busy
+		tx, err := m.Begin(t.Context(), strategy.TxOptions{Timeout: time.Hour})
+		require.NoError(t, err)
+		m.move(time.Second)
+		require.NoError(t, end(tx))
+		m.move(time.Hour)
+		require.Equal(t, before+time.Second, m.Meter.Pool().Busy)
+	}
+}
