@@ -202,3 +202,21 @@ func TestDurationsBeginAnewAfterAGap(t *testing.T) {
 	b.eventually(func() bool { return b.only().Since.After(before.Add(time.Hour)) })
 	require.Equal(t, monitoring.AlertPending, b.only().State)
 }
+
+// A process that does not measure an alert's metric does not keep the lease from one
+// that does.
+func TestAProcessThatCannotMeasure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.set(above(time.Hour, ""))
+	b.Close(t.Context())
+	blind := b.watch(func(c *monitoring.AlertsConfig) { c.Sources = nil })
+	b.eventually(func() bool { return b.holder() == blind.Self() })
+	b.gauge.set(11)
+	second := b.watch()
+	b.eventually(func() bool { return b.holder() == second.Self() })
+	b.becomes(monitoring.AlertPending)
+	since := b.only().Since
+	b.evaluated()
+	require.Equal(t, []any{second.Self(), since}, []any{b.holder(), b.only().Since})
+}

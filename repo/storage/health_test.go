@@ -102,7 +102,7 @@ func TestHealthOfServersThatHang(t *testing.T) {
 // The one that hangs does not hide the other.
 func TestHealthOfOneThatHangs(t *testing.T) {
 	t.Parallel()
-	p := servers(t)
+	p := servers(t, behind)
 	p.postgres.Stall()
 	h := p.health()
 	require.True(t, h.Redis.Connected && !h.Postgres.Connected)
@@ -110,6 +110,9 @@ func TestHealthOfOneThatHangs(t *testing.T) {
 	require.NoError(t, p.stack.Redis.Pause())
 	t.Cleanup(func() { require.NoError(t, p.stack.Redis.Resume()) })
 	p.becomes(func(h storage.Health) bool { return h.Postgres.Connected && !h.Redis.Connected })
+	process := p.client.Monitoring.Process(t.Context())
+	require.Nil(t, process.Journal)
+	require.NotNil(t, process.Outbox, "what Redis is to be told counts most now")
 }
 
 func TestHealthOfServersThatDied(t *testing.T) {
