@@ -2,7 +2,6 @@ package monitoring
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -70,7 +69,7 @@ const (
 )
 
 // Process gives the figures of this process. It asks PostgreSQL for the outbox and
-// Redis for the journal, both for a second at most, and leaves out what they do not
+// Redis for the journal, for a second at most each, and leaves out what they do not
 // tell.
 func (r *Repo) Process(ctx context.Context) Process {
 	stat := r.Primary.Pool.Stat()
@@ -93,22 +92,13 @@ func (r *Repo) Process(ctx context.Context) Process {
 	}
 	ctx, cancel := context.WithTimeout(ctx, processLimit)
 	defer cancel()
-	var asked sync.WaitGroup // at once: a Redis that hangs must not hide what it is to be told
-	asked.Go(func() { p.Journal = r.journal(ctx) })
-	asked.Go(func() { p.Outbox = r.outbox(ctx) })
-	asked.Wait()
+	if r.Sources.Journal != nil {
+		if h, err := r.Sources.Journal(ctx); err == nil {
+			p.Journal = &h
+		}
+	}
+	p.Outbox = r.outbox(ctx)
 	return p
-}
-
-func (r *Repo) journal(ctx context.Context) *cache.JournalHealth {
-	if r.Sources.Journal == nil {
-		return nil
-	}
-	h, err := r.Sources.Journal(ctx)
-	if err != nil {
-		return nil
-	}
-	return &h
 }
 
 func (r *Repo) outbox(ctx context.Context) *Outbox {
