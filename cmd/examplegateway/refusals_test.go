@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,7 +133,7 @@ func (b *bundle) throughProxy() *faultproxy.Proxy {
 func TestStopping(t *testing.T) {
 	b := setup(t)
 	_, key := b.key(apikeys.KeyData{})
-	g := newGateway(b.client, "http://127.0.0.1:1", slog.New(slog.DiscardHandler))
+	g := newGateway(b.client, "http://127.0.0.1:1")
 	ask := func(method, path string) int {
 		req := httptest.NewRequest(method, path, strings.NewReader(hello))
 		req.Header.Set("X-Api-Key", key)
