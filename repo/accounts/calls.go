@@ -42,16 +42,19 @@ func (r *Repo) GetFreshCredentials(ctx context.Context, accountID string, left t
 
 // uses are when a process has noted the uses of accounts.
 type uses struct {
+	every time.Duration
+
 	mu sync.Mutex
 	at map[uuid.UUID]time.Time
 }
 
-// due tells whether the use of an account is to be noted, which is then another one's in
-// touchEvery.
+func newUses() *uses { return &uses{every: touchEvery, at: make(map[uuid.UUID]time.Time)} }
+
+// due tells whether the use of an account is to be noted, and that it is.
 func (u *uses) due(id uuid.UUID, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if since := now.Sub(u.at[id]); 0 <= since && since < touchEvery {
+	if since := now.Sub(u.at[id]); 0 <= since && since < u.every {
 		return false
 	}
 	if len(u.at) >= cachedAccounts {

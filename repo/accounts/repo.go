@@ -64,7 +64,7 @@ func New(cfg Config) *Repo {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), queries: db.New(), uses: &uses{at: make(map[uuid.UUID]time.Time)}, now: time.Now}
+	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), queries: db.New(), uses: newUses(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "account", Load: r.load, Encode: encode, Decode: decode, Size: cachedAccounts, Timeout: cfg.Primary.OpTimeout,
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
