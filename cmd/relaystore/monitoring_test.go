@@ -53,7 +53,13 @@ func TestHealthCommandWithoutPostgreSQL(t *testing.T) {
 		require.InDelta(t, 0, h["redis"]["journal"].(map[string]any)["length"], 0)
 		out, _ = p.run(exitFailure, "health")
 		require.Regexp(t, `PostgreSQL +│ DOES NOT ANSWER`, out)
+		require.Regexp(t, `schema version +│ \? `, out)
+		require.Regexp(t, `journal +│ 0 records`, out)
 	}
+	p.env = append(p.env, "REDIS_URL=redis://127.0.0.1:1/0")
+	out, _ := p.run(exitFailure, "health")
+	require.Regexp(t, `memory +│ \? `, out)
+	require.Regexp(t, `journal +│ \? records, the oldest \?, \? refused`, out)
 }
 
 func TestMetricsAndQueriesCommands(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
@@ -147,11 +149,19 @@ func TestHealthOfTheOutbox(t *testing.T) {
 }
 
 // A pool whose connections are all busy has calls that wait, and a PostgreSQL that
-// answers.
+// answers: where the pool's maker looks up how to connect each time, by that, too.
 func TestHealthOfAFullPool(t *testing.T) {
 	t.Parallel()
+	pc, err := pgxpool.ParseConfig(testdb.URL(t))
+	require.NoError(t, err)
+	database := pc.ConnConfig.Database
+	pc.ConnConfig.Database, pc.MaxConns = "of yesterday", 4
+	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { c.Database = database; return nil }
 	cfg := testclient.Config(t)
-	cfg.DatabaseURL, cfg.MaxConns, cfg.Pool = "", 0, testdb.Pool(t, testdb.URL(t))
+	cfg.DatabaseURL, cfg.MaxConns = "", 0
+	cfg.Pool, err = pgxpool.NewWithConfig(t.Context(), pc)
+	require.NoError(t, err)
+	t.Cleanup(cfg.Pool.Close)
 	client := testclient.Open(t, cfg)
 	held := int(cfg.Pool.Config().MaxConns)
 	for range held {
