@@ -34,8 +34,8 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// counted is a number of things; a negative one is not known.
-func counted(n int64) string {
+// howMany is a number of things; a negative one is not known.
+func howMany(n int64) string {
 	if n < 0 {
 		return unknown
 	}
@@ -66,7 +66,7 @@ func printHealth(w io.Writer, h storage.Health) {
 	t.AppendRows([]table.Row{
 		{"latency", took(pg.Latency)},
 		{"connections", fmt.Sprintf("%d of %d, %d idle, %d waiting", pg.Pool.Total, pg.Pool.Max, pg.Pool.Idle, pg.Pool.Waiting)},
-		{"outbox lag", took(pg.OutboxLag)}, {"schema version", counted(cmp.Or(pg.SchemaVersion, -1))},
+		{"outbox lag", took(pg.OutboxLag)}, {"schema version", howMany(cmp.Or(pg.SchemaVersion, -1))},
 	})
 	t.Render()
 	if !h.Redis.Configured {
@@ -80,7 +80,7 @@ func printHealth(w io.Writer, h storage.Health) {
 		{"persistence", r.Persistence}, {"eviction", r.EvictionPolicy}, {"heartbeat", took(r.HeartbeatAge)},
 	})
 	if j := r.Journal; j != nil {
-		t.AppendRow(table.Row{"journal", fmt.Sprintf("%s records, the oldest %s, %s refused", counted(j.Length), took(j.Age), counted(j.Refused))})
+		t.AppendRow(table.Row{"journal", fmt.Sprintf("%s records, the oldest %s, %s refused", howMany(j.Length), took(j.Age), howMany(j.Refused))})
 	}
 	t.Render()
 }
