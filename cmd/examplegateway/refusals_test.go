@@ -36,6 +36,10 @@ func TestBothHeadersAndWhatIsRecorded(t *testing.T) {
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM usage_records WHERE api_key_id = $1 AND account_id = $2
 		AND account_type = 'claude' AND model = 'claude-sonnet-4-20250514'`, id, account).Scan(&rows))
 	require.Equal(t, 4, rows)
+	used, err := b.client.Accounts.GetAccount(t.Context(), account).Get()
+	require.NoError(t, err)
+	require.NotZero(t, used.LastUsedAt)
+	require.Equal(t, accounts.Active, used.Status)
 	metrics := p.get("/metrics").body
 	for _, want := range []string{`examplegateway_requests_total{code="200"} 4`, `relaystore_cache_hits_total{kind="apikey"}`, "go_goroutines ", "process_open_fds "} {
 		require.Contains(t, metrics, want)
