@@ -105,7 +105,7 @@ func TestFiguresReadFewSpans(t *testing.T) {
 		StatsQuery
 
 		want int64
-	}{{StatsQuery{APIKeyID: b.keys[0]}, 2}, {StatsQuery{AccountID: b.keys[0]}, 2}, {StatsQuery{}, 402}, {StatsQuery{GroupBy: ByAccount}, 804}} {
+	}{{StatsQuery{APIKeyID: b.keys[0]}, 2}, {StatsQuery{AccountID: b.keys[0]}, 2}, {StatsQuery{}, 0}, {StatsQuery{GroupBy: ByAPIKey}, 402}, {StatsQuery{GroupBy: ByAccount}, 402}} {
 		c.StartDate, c.EndDate, c.Granularity = start, start.AddDate(0, 0, 27), Day
 		p, err := c.plan()
 		require.NoError(t, err)
