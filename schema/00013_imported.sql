@@ -82,6 +82,13 @@ BEGIN
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
+-- Also where rows are restored without a search path.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION usage_imported_sum() SET search_path = %I, pg_temp', current_schema());
+END $$;
+-- +goose StatementEnd
 CREATE TRIGGER usage_imported_inserted AFTER INSERT ON usage_imported
     REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION usage_imported_sum();
 CREATE TRIGGER usage_imported_updated AFTER UPDATE ON usage_imported
