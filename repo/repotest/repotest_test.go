@@ -1,0 +1,65 @@
+package repotest_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/repotest"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// The distinct semantics of the strategies that there are.
+func TestDefault(t *testing.T) { run(t, config(t), repotest.Full) }
+
+func TestCacheOff(t *testing.T) {
+	cfg := config(t)
+	c := testclient.Open(t, cfg)
+	for _, data := range []strategy.DataType{strategy.APIKey, strategy.Account, strategy.Session} {
+		off := strategy.Config{PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
+		require.NoError(t, c.Storage.SwitchStorageStrategy(t.Context(), data, off).Err())
+	}
+	run(t, cfg, repotest.Full)
+}
+
+func TestWithoutRedis(t *testing.T) {
+	cfg := config(t)
+	cfg.RedisURL, cfg.RequireRedis = "", false
+	run(t, cfg, repotest.Full)
+}
+
+func TestWriteBehind(t *testing.T) {
+	cfg := config(t)
+	cfg.UsageWrites = repo.WriteBehind
+	caps := repotest.Full
+	caps.Behind = true
+	run(t, cfg, caps)
+}
+
+// One connection has none to spare for transactions, and without a keyset accounts
+// have no secrets.
+func TestWithoutTransactions(t *testing.T) {
+	cfg := config(t)
+	cfg.Keyset, cfg.MaxConns = nil, 1
+	caps := repotest.Full
+	caps.Secrets, caps.Transactions, caps.Batches = false, nil, nil
+	run(t, cfg, caps)
+}
+
+func config(t *testing.T) repo.Config {
+	t.Helper()
+	t.Parallel()
+	cfg := testclient.Config(t)
+	var err error
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	return cfg
+}
+
+func run(t *testing.T, cfg repo.Config, caps repotest.Capabilities) {
+	t.Helper()
+	repotest.Run(t, func(t *testing.T) *repo.Client { return testclient.Open(t, cfg) }, caps)
+}
