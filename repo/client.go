@@ -236,7 +236,7 @@ func (c *Client) openPool(ctx context.Context, cfg Config) error {
 			return unreachable(ctx, err)
 		}
 	}
-	if err := c.pool.Ping(connecting); err != nil {
+	if err := c.lookForPooler(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
 	err = schema.Check(connecting, c.pool)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/repotest"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -47,6 +48,13 @@ func TestWithoutTransactions(t *testing.T) {
 	caps := repotest.Full
 	caps.Secrets, caps.Transactions, caps.Batches = false, nil, nil
 	run(t, cfg, caps)
+}
+
+// Behind PgBouncer in transaction mode, each call may have another connection.
+func TestBehindPgBouncer(t *testing.T) {
+	cfg := config(t)
+	cfg.DirectURL, cfg.DatabaseURL = cfg.DatabaseURL, testdb.Pooled(t, cfg.DatabaseURL)
+	run(t, cfg, repotest.Full)
 }
 
 func config(t *testing.T) repo.Config {
