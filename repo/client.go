@@ -219,6 +219,9 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
 		})
 	}
+	if errors.Is(err, cache.ErrNoHashTag) {
+		return result.Invalid("RELAYSTORE_KEY_PREFIX", "the Redis is a Cluster: the prefix needs a hash tag, such as {relaystore}:")
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}
