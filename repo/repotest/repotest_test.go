@@ -2,6 +2,7 @@ package repotest_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +58,19 @@ func TestBehindPgBouncer(t *testing.T) {
 	run(t, cfg, repotest.Full)
 }
 
+func TestOnRedisCluster(t *testing.T) {
+	cfg := config(t)
+	cfg.RedisURL, cfg.KeyPrefix = testdb.RedisCluster(t).URL, "{gateway}:"
+	run(t, cfg, repotest.Full)
+}
+
+func TestBehindSentinel(t *testing.T) {
+	cfg := config(t)
+	pair := testdb.RedisPair(t)
+	cfg.RedisURL, cfg.RedisOption = pair.URL, pair.Tune
+	run(t, cfg, repotest.Full)
+}
+
 func config(t *testing.T) repo.Config {
 	t.Helper()
 	t.Parallel()
@@ -69,5 +83,12 @@ func config(t *testing.T) repo.Config {
 
 func run(t *testing.T, cfg repo.Config, caps repotest.Capabilities) {
 	t.Helper()
+	if cfg.RedisURL != "" {
+		c := testclient.Open(t, cfg)
+		require.Eventually(t, func() bool {
+			h, err := c.Storage.GetStorageHealth(t.Context())
+			return err == nil && h.Redis.HeartbeatAge >= 0
+		}, time.Minute, time.Millisecond, "the cache takes part")
+	}
 	repotest.Run(t, func(t *testing.T) *repo.Client { return testclient.Open(t, cfg) }, caps)
 }
