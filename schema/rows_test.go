@@ -44,6 +44,8 @@ var filled = map[int64]string{
 	9: `INSERT INTO storage_strategies VALUES ('apikey', 'postgres', true, 600, 'cache_first', 'write_around', 1, now())`,
 	10: `INSERT INTO performance_alerts VALUES ('0190b8a0-0000-7000-8000-000000000021', 'errors.rate', '>=', 0.5, 60000, 'https://example.com/', now(), 'firing', now());
 		INSERT INTO performance_alert_deliveries (id, alert_id, body) VALUES (gen_random_uuid(), '0190b8a0-0000-7000-8000-000000000021', '{}')`,
+	11: `INSERT INTO storage_strategies VALUES ('session', 'redis', false, 0, 'database_first', 'write_through', 1, now())`,
+	12: `SELECT`, // its rows are those of the ledger
 }
 
 // Up and down by one, over rows of every older version and of its own.
