@@ -22,5 +22,6 @@ func TestPooler(t *testing.T) {
 		require.NotEqual(t, conn.PgConn().PID(), pid, "it is the pooler's own")
 		return pid
 	}
-	require.Equal(t, pid(), pid())
+	first := pid()
+	require.Equal(t, first, pid())
 }

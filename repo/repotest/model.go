@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -57,7 +58,7 @@ func accountModel(b *bundle) {
 		b.Skip("no secrets to cache")
 	}
 	oauth := func(n int64) accounts.OAuthData {
-		return accounts.OAuthData{AccessToken: fmt.Sprint(n), RefreshToken: "r", Scopes: []string{"s"}, ExpiresAt: time.UnixMilli(n * 1000).UTC()}
+		return accounts.OAuthData{AccessToken: strconv.FormatInt(n, 10), RefreshToken: "r", Scopes: []string{"s"}, ExpiresAt: time.UnixMilli(n * 1000).UTC()}
 	}
 	b.equalsModel(kind{
 		create: func(c *repo.Client, n int64) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -247,7 +248,7 @@ func usageConcurrency(b *bundle) {
 	require.Zero(b, b.failures(b.together(40, func(c *repo.Client, i int) error {
 		r := usage.Record{APIKeyID: k, AccountType: "claude", Model: "m", RequestCount: 1}
 		if i < 20 {
-			r.RequestID = fmt.Sprint(i % 4)
+			r.RequestID = strconv.Itoa(i % 4)
 		}
 		return c.Usage.RecordUsage(b.ctx(), r).Err()
 	}), ""))
