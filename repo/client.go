@@ -248,6 +248,9 @@ func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
 		})
 	}
+	if errors.Is(err, cache.ErrNoHashTag) {
+		return result.Invalid("RELAYSTORE_KEY_PREFIX", "the Redis is a Cluster: the prefix needs a hash tag, such as {relaystore}:")
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}
@@ -261,7 +264,7 @@ func (c *Client) openPool(ctx context.Context, cfg Config) error {
 	if err := c.makePool(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
-	if err := c.pool.Ping(connecting); err != nil {
+	if err := c.lookForPooler(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
 	err := schema.Check(connecting, c.pool)
