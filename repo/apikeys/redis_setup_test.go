@@ -43,13 +43,13 @@ func onRedis(t *testing.T, change ...func(*repo.Config)) *shared {
 }
 
 // do sends one command as the service might.
-func (s *shared) do(words ...string) rueidis.RedisMessage {
+func (s *shared) do(words ...string) *rueidis.RedisMessage {
 	s.Helper()
 	reply, err := s.redis.Do(s.ctx(), s.redis.B().Arbitrary(words...).Build()).ToMessage()
 	if !rueidis.IsRedisNil(err) {
 		require.NoError(s, err)
 	}
-	return reply
+	return &reply
 }
 
 // indexed makes the service's indexes exist.
