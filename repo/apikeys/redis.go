@@ -43,8 +43,8 @@ const (
 
 // read is the one way to look at keys.
 func (s *onRedis) read(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	if s.Primary.InTx() {
-		return strategy.NoTransaction(strategy.APIKey)
+	if err := s.Primary.RefuseTx(ctx, strategy.APIKey); err != nil {
+		return err
 	}
 	return s.store.Read(ctx, f)
 }
@@ -120,10 +120,7 @@ var guarded = []string{legacy.FieldName, legacy.FieldTags, legacy.FieldIsActive,
 // commit writes what differs between two states of a key, of which fields are the
 // first one's texts in Redis; a new key has none.
 func (s *onRedis) commit(ctx context.Context, id uuid.UUID, fields map[string]string, was, is *legacy.Key) (string, error) {
-	if s.Primary.InTx() {
-		return "", strategy.NoTransaction(strategy.APIKey)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := s.Primary.RefuseTx(ctx, strategy.APIKey); err != nil {
 		return "", err
 	}
 	set, unset, seen := differences(fields, was, is)
