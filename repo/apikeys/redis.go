@@ -77,8 +77,8 @@ for _, hash in ipairs(add) do
 		if not held.err and held[1] and held[3] ~= 'true' and (held[1] == hash or held[2] == hash .. ':' .. held[1]) then return 'hash' end
 	end
 end
-if #set > 0 then redis.call('HSET', key, unpack(set)) end
-if #unset > 0 then redis.call('HDEL', key, unpack(unset)) end
+for i = 1, #set, 1000 do redis.call('HSET', key, unpack(set, i, math.min(i + 999, #set))) end
+for i = 1, #unset, 1000 do redis.call('HDEL', key, unpack(unset, i, math.min(i + 999, #unset))) end
 redis.call('EXPIRE', key, index[1])
 for _, hash in ipairs(drop) do
 	if redis.call('HGET', map, hash) == id then redis.call('HDEL', map, hash) end

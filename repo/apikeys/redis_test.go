@@ -2,8 +2,10 @@ package apikeys_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +80,20 @@ func TestRedisUpdateLeavesTheRest(t *testing.T) {
 	require.Equal(t, []string{"a"}, k.Tags)
 	requireField(t, s.keys.UpdateAPIKey(t.Context(), id, apikeys.Patch{WeeklyResetHour: result.Set(24)}).Err(), result.InvalidQuery, "weeklyResetHour")
 	require.Equal(t, s.hash(key)["description"], "new")
+}
+
+// An extra document of as many members as there is room for is as many fields.
+func TestRedisLargeExtra(t *testing.T) {
+	s := onRedis(t)
+	var doc strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&doc, `,"%d":""`, i)
+	}
+	extra := json.RawMessage("{" + doc.String()[1:] + "}")
+	id := s.create(apikeys.KeyData{Extra: extra}).ID
+	require.JSONEq(t, string(extra), string(s.get(id).Extra))
+	require.Empty(t, s.update(id, apikeys.Patch{Extra: result.Null[json.RawMessage]()}).Extra)
+	require.Empty(t, s.get(id).Extra)
 }
 
 // What the service does to a key ends what it should: its own look-ups know nothing of
