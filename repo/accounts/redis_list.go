@@ -209,10 +209,16 @@ func (l *legacyAccounts) scan(ctx context.Context) (map[legacy.AccountPlace][]uu
 			break
 		}
 	}
-	for _, p := range legacy.AccountPlaces {
+	indexed, _, err := l.members(ctx, legacy.AccountPlaces)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range legacy.AccountPlaces {
 		slices.SortFunc(all[p], func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 		all[p] = slices.Compact(all[p]) // a scan repeats
-		l.index(ctx, p, all[p])
+		if len(indexed[i]) == 0 {
+			l.index(ctx, p, all[p])
+		}
 	}
 	return all, nil
 }

@@ -278,7 +278,7 @@ func (f *found) row() db.AccountGetRow {
 	if row.UpdatedAt.IsZero() {
 		row.UpdatedAt = rec.CreatedAt
 	}
-	if row.Status == InError && row.ErrorMessage == "" {
+	if row.Status == InError && row.ErrorMessage == "" && rec.Status != InError {
 		row.ErrorMessage = rec.Status
 	}
 	if p := rec.Proxy; p != nil {
