@@ -18,7 +18,7 @@ func (l *legacyAccounts) millisecond() time.Time { return l.now().UTC().Truncate
 
 // create stores normalised data as the service would.
 func (l *legacyAccounts) create(ctx context.Context, id uuid.UUID, d AccountData) (Created, error) {
-	now := l.millisecond()
+	now := l.tick()
 	fields, err := l.fields(id, &d, now)
 	if err != nil {
 		return Created{}, err
@@ -70,6 +70,7 @@ func (l *legacyAccounts) fields(id uuid.UUID, d *AccountData, now time.Time) (ma
 	if err != nil {
 		return nil, err
 	}
+	fields[ownCreatedAt] = now.Format(time.RFC3339Nano)
 	if left := d.Secrets.give(&rec); left.text() != "" {
 		fields[ownSecrets], err = e.Sealer.Seal(d.Platform, left.text())
 	}

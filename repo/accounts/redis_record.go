@@ -25,11 +25,12 @@ const (
 	ownTokensRemaining = "relaystoreTokensRemaining" // as in StatusMetadata
 	ownExtra           = "relaystoreExtra"           // members of details.extra that are no texts
 	ownSecrets         = "relaystoreSecrets"         // sealed: those that the platform has no field for
+	ownCreatedAt       = "relaystoreCreatedAt"       // createdAt to the microsecond: lists are in its order
 )
 
 // stateFields are what the service counts and notes by itself, which is no detail.
 var stateFields = []string{
-	ownTokensRemaining, ownExtra, ownSecrets,
+	ownTokensRemaining, ownExtra, ownSecrets, ownCreatedAt,
 	"rateLimitedAt", "rateLimitAutoStopped", "rateLimitDuration", "dailyUsage", "lastResetDate", "quotaStoppedAt",
 	"lastRefreshAt", "lastRefresh", "apiKeyCount", "expiresIn",
 }
@@ -161,6 +162,9 @@ func (f *found) record() legacy.AccountRecord { return f.decode(closed{}) }
 func (f *found) decode(o legacy.Opener) legacy.AccountRecord {
 	rec := legacy.DecodeAccount(f.place.Platform, f.id.String(), f.fields, o)
 	rec.Name, rec.Description, rec.ErrorMessage = f.fields["name"], f.fields["description"], f.fields["errorMessage"]
+	if t, err := time.Parse(time.RFC3339Nano, f.fields[ownCreatedAt]); err == nil && t.Truncate(time.Millisecond).Equal(rec.CreatedAt) {
+		rec.CreatedAt = t.UTC() // else somebody has changed it since
+	}
 	if rec.AccountType == "" {
 		rec.AccountType = accountTypes[0]
 	}

@@ -96,6 +96,14 @@ func TestRedisRefreshLock(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "by the service", got.AccessToken)
 	require.Equal(t, 1, r.p.Calls())
+
+	take := func() { s.do("SET", r.lockKey(), "the service", "EX", "60") }
+	leased, intended, err := r.accs.LeaseRefresh(r.ctx(), r.id, take)
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false}, []bool{leased, intended}, "it came between")
+	leased, _, err = r.accs.LeaseRefresh(r.ctx(), r.id, take)
+	require.NoError(t, err)
+	require.False(t, leased, "it has the lock")
 }
 
 var evaluations = regexp.MustCompile(`cmdstat_evalsha_ro:calls=(\d+)`)
