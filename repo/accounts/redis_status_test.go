@@ -261,7 +261,12 @@ func TestRedisRefusals(t *testing.T) {
 	b := setup(t, onRedis(t), func(c *repo.Config) { c.LegacyEncryptionKey = "" })
 	field := "RELAYSTORE_LEGACY_ENCRYPTION_KEY"
 	requireField(t, b.accs.CreateAccount(b.ctx(), laid(accounts.Droid)).Err(), result.InvalidQuery, field)
-	plain := accounts.AccountData{Platform: accounts.CCR, Name: "n"}
+	spaced := laid(accounts.Claude)
+	spaced.OAuthData.Scopes = []string{"a b"}
+	requireField(t, b.accs.CreateAccount(b.ctx(), spaced).Err(), result.InvalidQuery, "oauthData.scopes")
+	plain := accounts.AccountData{Platform: accounts.CCR, Name: "n", Details: accounts.Details{PlanType: "null"}}
+	requireField(t, b.accs.CreateAccount(b.ctx(), plain).Err(), result.InvalidQuery, "details.planType")
+	plain.Details.PlanType = ""
 	id := b.create(plain)
 	b.credentials(id)
 	requireField(t, b.accs.SetCredentials(b.ctx(), id, accounts.CredentialsPatch{APIKey: result.Set("k")}).Err(), result.InvalidQuery, field)
