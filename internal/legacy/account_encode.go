@@ -285,7 +285,7 @@ func PatchBedrock(doc string, fields map[string]string) (string, error) {
 func bedrockValue(name, text string) json.RawMessage {
 	native := name == "isActive" || name == "schedulable" || name == "priority" ||
 		slices.Contains(flagDetails, name) || slices.Contains(countDetails, name)
-	document := text != "" && strings.Contains("{[", text[:1]) && (slices.Contains(documentDetails, name) || slices.Contains(bedrockSecrets, name))
+	document := text != "" && (text[0] == '{' || text[0] == '[') && (slices.Contains(documentDetails, name) || slices.Contains(bedrockSecrets, name))
 	switch {
 	case name == "subscriptionExpiresAt" && text == "":
 		return json.RawMessage("null")

@@ -84,6 +84,7 @@ func (l *legacyAccounts) encoder(rec legacy.AccountRecord) *legacy.AccountEncode
 // sealing refuses secrets where there is no key for them.
 type sealing struct{ cipher *legacy.Cipher }
 
+// Seal is the cipher's.
 func (s sealing) Seal(platform, text string) (string, error) {
 	switch {
 	case text == "":
@@ -132,12 +133,12 @@ func (l *legacyAccounts) setCredentials(ctx context.Context, id uuid.UUID, p Cre
 		if !p.Secrets.IsZero() {
 			next.Secrets = given.Secrets
 		}
-		return l.credentialsPatch(f, rec, p, &next)
+		return l.credentialsPatch(rec, p, &next)
 	})
 	return err
 }
 
-func (l *legacyAccounts) credentialsPatch(f *found, rec legacy.AccountRecord, p CredentialsPatch, next *AccountData) (patch, error) {
+func (l *legacyAccounts) credentialsPatch(rec legacy.AccountRecord, p CredentialsPatch, next *AccountData) (patch, error) {
 	word := status(&rec)
 	if err := next.give(&rec); err != nil {
 		return patch{}, err

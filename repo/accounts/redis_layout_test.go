@@ -79,7 +79,8 @@ func TestRedisLayout(t *testing.T) {
 		c := b.credentials(id)
 		require.Equal(t, []any{d.APIKey, d.Secrets, d.ProxyConfig}, []any{c.APIKey, c.Secrets, c.ProxyConfig}, platform)
 		if o := d.OAuthData; o != nil {
-			require.Equal(t, *o, accounts.OAuthData{AccessToken: c.AccessToken, RefreshToken: c.RefreshToken, Scopes: c.Scopes, ExpiresAt: c.ExpiresAt})
+			got := accounts.OAuthData{AccessToken: c.AccessToken, RefreshToken: c.RefreshToken, Scopes: c.Scopes, ExpiresAt: c.ExpiresAt}
+			require.Equal(t, *o, got)
 		}
 	}
 	page, err := b.accs.ListAccounts(t.Context(), accounts.ListFilters{}).Get()

@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed14a526e0/relaystore/db"
-	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -132,6 +131,7 @@ func isEmptyDocument(value any) bool {
 // closed opens nothing: what is shown of an account has no secret.
 type closed struct{}
 
+// Open gives nothing.
 func (closed) Open(string, string) (string, error) { return "", nil }
 
 // opener notes that a secret does not open.
@@ -140,6 +140,7 @@ type opener struct {
 	failed error
 }
 
+// Open is the cipher's.
 func (o *opener) Open(platform, text string) (string, error) {
 	switch {
 	case text == "":
@@ -288,7 +289,7 @@ func (f *found) row() db.AccountGetRow {
 	if p := rec.Proxy; p != nil {
 		row.ProxyType, row.ProxyHost, row.ProxyPort, row.ProxyUsername = p.Type, p.Host, int32(p.Port), p.Username //nolint:gosec // a port
 	}
-	row.Details = dbtype.JSON(f.details(&rec).stored())
+	row.Details = f.details(&rec).stored()
 	return row
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/seed14a526e0/relaystore/db"
-	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -120,7 +119,7 @@ func (l *legacyAccounts) standing(ctx context.Context, id uuid.UUID) (*standing,
 	if err != nil {
 		return nil, err
 	}
-	s := &standing{AccountRefreshGetRow: f.refreshRow(&rec)}
+	s := &standing{AccountRefreshGetRow: f.refreshRow()}
 	s.texts[accessToken], s.texts[refreshToken] = rec.AccessToken, rec.RefreshToken
 	if rec.Proxy != nil {
 		s.texts[proxyPassword] = rec.Proxy.Password
@@ -128,10 +127,10 @@ func (l *legacyAccounts) standing(ctx context.Context, id uuid.UUID) (*standing,
 	return s, s.readState(reply[2:], l.refreshes.lease)
 }
 
-func (f *found) refreshRow(rec *legacy.AccountRecord) db.AccountRefreshGetRow {
+func (f *found) refreshRow() db.AccountRefreshGetRow {
 	row := f.row()
 	return db.AccountRefreshGetRow{
-		Platform: row.Platform, Scopes: row.Scopes, TokenExpiresAt: row.TokenExpiresAt, Details: dbtype.JSON(row.Details),
+		Platform: row.Platform, Scopes: row.Scopes, TokenExpiresAt: row.TokenExpiresAt, Details: row.Details,
 		ProxyType: row.ProxyType, ProxyHost: row.ProxyHost, ProxyPort: row.ProxyPort, ProxyUsername: row.ProxyUsername,
 		CredentialsVersion: f.version(), UpdatedAt: row.UpdatedAt,
 	}

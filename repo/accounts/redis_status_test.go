@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -175,7 +176,7 @@ func TestRedisConcurrentChanges(t *testing.T) {
 			})
 		}
 		running.Wait()
-		last := fmt.Sprint(each - 1)
+		last := strconv.Itoa(each - 1)
 		c := b.credentials(id)
 		require.Equal(t, []string{"k" + last, "e" + last}, []string{c.APIKey, c.Secrets.Email})
 		require.Equal(t, latest, b.get(id).LastUsedAt)
@@ -309,7 +310,7 @@ func TestRedisWithoutIndexes(t *testing.T) {
 	s := b.service()
 	var ids []string
 	for i, prefix := range []string{"claude:account:", "claude_account:", "gemini_account:"} {
-		id := strings.Replace(unknownID, unknownID[:1], fmt.Sprint(i), 1)
+		id := strings.Replace(unknownID, unknownID[:1], strconv.Itoa(i), 1)
 		ids = append(ids, id)
 		s.do("HSET", prefix+id, "id", id, "name", "old", "isActive", "true", "createdAt", "2025-01-02T03:04:05.678Z")
 		s.do("HSET", prefix+id+":401_errors", "n", "1")
