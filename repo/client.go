@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/rueidis"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
@@ -80,17 +81,17 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := c.primary
-	c.Usage = usage.New(usage.Config{Primary: primary, RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
+	c.Usage = usage.New(usage.Config{Primary: primary, Place: c.switches.Place(strategy.Usage), RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
+		Primary: primary, Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
 	c.Accounts = accounts.New(accounts.Config{
-		Primary: primary, Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+		Primary: primary, Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
 	c.Sessions = sessions.New(sessions.Config{
-		Primary: primary, Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
+		Primary: primary, Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
@@ -151,8 +152,8 @@ func (c *Client) domains() []batch.Domain {
 func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
 	behind := cfg.UsageWrites == WriteBehind
 	c.switches = &strategy.Switches{
-		Primary: c.primary, Behind: behind, Logger: cfg.Logger,
-		Machinery: strategy.Machinery{Cache: cfg.RedisURL != "", Journal: behind},
+		Primary: c.primary, Behind: behind, Logger: cfg.Logger, Redis: redisPrimary(cfg),
+		Machinery: strategy.Machinery{Cache: cfg.RedisURL != "", Journal: behind, Redis: cfg.PrimaryRedisURL != ""},
 	}
 	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
@@ -160,6 +161,29 @@ func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
 		return unreachable(ctx, err)
 	}
 	return nil
+}
+
+// redisPrimary connects when a data type is first asked for there.
+func redisPrimary(cfg Config) *strategy.Redis {
+	if cfg.PrimaryRedisURL == "" {
+		return nil
+	}
+	return &strategy.Redis{
+		Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, EncryptionKey: cfg.LegacyEncryptionKey,
+		Zone: time.FixedZone("", *cfg.LegacyZoneOffset*3600),
+		Connect: func() (rueidis.Client, error) {
+			opt, err := rueidis.ParseURL(cfg.PrimaryRedisURL)
+			if err != nil {
+				return nil, err
+			}
+			opt.Dialer.Timeout, opt.ConnWriteTimeout = cfg.ConnectTimeout, cfg.OpTimeout
+			opt.DisableCache, opt.DisableRetry, opt.ForceSingleClient = true, true, opt.Sentinel.MasterSet == ""
+			if cfg.RedisOption != nil {
+				cfg.RedisOption(&opt)
+			}
+			return rueidis.NewClient(opt)
+		},
+	}
 }
 
 // startStorage is for when the repos are there to follow switches.
@@ -337,6 +361,9 @@ func writtenBy(ctx context.Context, written <-chan error) error {
 // release closes the connections, when the calls that hold them have ended.
 func (c *Client) release() {
 	c.cache.Close()
+	if c.switches != nil {
+		c.switches.Redis.Close()
+	}
 	if c.pool != nil && c.ownsPool {
 		c.pool.Close()
 	}

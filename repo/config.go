@@ -70,7 +70,11 @@ type Config struct {
 	DirectURL string
 	// RedisURL is redis://, rediss:// or unix://; "" means no cache. Env REDIS_URL.
 	RedisURL string
-	// KeyPrefix starts every key in Redis. Env RELAYSTORE_KEY_PREFIX.
+	// PrimaryRedisURL is the Redis that may be a data type's primary, in the legacy
+	// service's layout; "" means RedisURL. It is not a Cluster. Env
+	// RELAYSTORE_PRIMARY_REDIS_URL.
+	PrimaryRedisURL string
+	// KeyPrefix starts every key of the cache in Redis. Env RELAYSTORE_KEY_PREFIX.
 	KeyPrefix string
 	// MaxConns bounds the PostgreSQL connections. Env RELAYSTORE_MAX_CONNS.
 	MaxConns int
@@ -128,6 +132,10 @@ type Config struct {
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, as text: keys
 	// hashed with it go on validating. Env RELAYSTORE_LEGACY_ENCRYPTION_KEY.
 	LegacyEncryptionKey string
+	// LegacyZoneOffset is the legacy service's TIMEZONE_OFFSET, -12 to 14 hours, in
+	// which a Redis primary names hours, days and months; nil is
+	// strategy.DefaultZoneOffset. Env RELAYSTORE_LEGACY_TZ_OFFSET.
+	LegacyZoneOffset *int
 	// APIKeyPrefix starts new keys' plaintexts. Env RELAYSTORE_API_KEY_PREFIX.
 	APIKeyPrefix string
 	// Keyset seals the secrets of accounts: AEAD keys of Tink. Without one, accounts
@@ -212,6 +220,7 @@ func (c Config) checkSources() error {
 	bad(c.ConnectTimeout != 0 && c.Pool != nil, "RELAYSTORE_CONNECT_TIMEOUT", "contradicts Pool, which has its own")
 	bad(c.Tracer != nil && c.Pool != nil, "DATABASE_URL", "required by Tracer: a Pool has its own")
 	bad(c.SlowQuery != 0 && c.Pool != nil, "RELAYSTORE_SLOW_QUERY", "contradicts Pool, whose Meter has its own")
+	bad(c.LegacyZoneOffset != nil && (*c.LegacyZoneOffset < -12 || *c.LegacyZoneOffset > 14), "RELAYSTORE_LEGACY_TZ_OFFSET", "must lie between -12 and 14")
 	bad(c.RedisURL == "" && c.RequireRedis, "RELAYSTORE_REQUIRE_REDIS", "contradicts an empty REDIS_URL")
 	bad(c.RedisURL == "" && c.RedisOption != nil, "REDIS_URL", "required by RedisOption")
 	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
@@ -358,6 +367,12 @@ func (c Config) withDefaults() Config {
 	def(&c.RequestIDWindow, usage.DefaultRequestIDWindow)
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = DefaultKeyPrefix
+	}
+	if c.PrimaryRedisURL == "" {
+		c.PrimaryRedisURL = c.RedisURL
+	}
+	if c.LegacyZoneOffset == nil {
+		c.LegacyZoneOffset = new(strategy.DefaultZoneOffset)
 	}
 	if c.APIKeyPrefix == "" {
 		c.APIKeyPrefix = apikeys.DefaultPrefix

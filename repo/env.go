@@ -25,6 +25,7 @@ func ConfigFromEnv() (Config, error) {
 		DatabaseURL:         os.Getenv("DATABASE_URL"),
 		DirectURL:           os.Getenv("RELAYSTORE_DIRECT_URL"),
 		RedisURL:            os.Getenv("REDIS_URL"),
+		PrimaryRedisURL:     os.Getenv("RELAYSTORE_PRIMARY_REDIS_URL"),
 		KeyPrefix:           os.Getenv("RELAYSTORE_KEY_PREFIX"),
 		MaxConns:            parsed("RELAYSTORE_MAX_CONNS", &errs, "a whole number", strconv.Atoi),
 		MaxTransactions:     parsed("RELAYSTORE_MAX_TRANSACTIONS", &errs, "a whole number", strconv.Atoi),
@@ -43,6 +44,7 @@ func ConfigFromEnv() (Config, error) {
 		JournalReplicas:     parsed("RELAYSTORE_JOURNAL_REPLICAS", &errs, "a whole number", strconv.Atoi),
 		JournalLimit:        parsed("RELAYSTORE_JOURNAL_LIMIT", &errs, "a whole number", strconv.Atoi),
 		LegacyEncryptionKey: os.Getenv("RELAYSTORE_LEGACY_ENCRYPTION_KEY"),
+		LegacyZoneOffset:    parsed("RELAYSTORE_LEGACY_TZ_OFFSET", &errs, "a whole number of hours", wholeNumber),
 		APIKeyPrefix:        os.Getenv("RELAYSTORE_API_KEY_PREFIX"),
 		Keyset:              parsed("RELAYSTORE_KEYSET", &errs, "a keyset of AEAD keys in Tink's JSON", keysetText),
 		KeysetFile:          os.Getenv("RELAYSTORE_KEYSET_FILE"),
@@ -62,6 +64,11 @@ func ConfigFromEnv() (Config, error) {
 }
 
 func keysetText(text string) (*keyset.Handle, error) { return seal.Parse([]byte(text)) }
+
+func wholeNumber(text string) (*int, error) {
+	n, err := strconv.Atoi(text)
+	return &n, err
+}
 
 func number(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 

@@ -26,7 +26,7 @@ var DataTypes = []DataType{APIKey, Account, Usage, Session}
 // Primary is where a data type's system of record is.
 type Primary string
 
-// The contract's primaries. This version knows PostgreSQL alone.
+// The contract's primaries. The Redis one speaks the legacy service's layout.
 const (
 	PrimaryPostgres Primary = "postgres"
 	PrimaryRedis    Primary = "redis"

@@ -11,12 +11,17 @@ import (
 type Machinery struct {
 	// Cache is a Redis; Journal is the stream that takes usage under write_behind.
 	Cache, Journal bool
+	// Redis is a Redis that can be a primary.
+	Redis bool
 }
 
 // Effective is what a process does where it is told to do c: the same, but that what
 // it has no machinery for falls back to what asks and writes the primary.
 func (m Machinery) Effective(t DataType, c Config) Config {
-	c.PrimaryStorage, c.EnableCache = PrimaryPostgres, c.EnableCache && m.Cache && t != Usage
+	if c.PrimaryStorage == PrimaryRedis {
+		return Config{PrimaryRedis, false, 0, DatabaseFirst, WriteThrough}
+	}
+	c.EnableCache = c.EnableCache && m.Cache && t != Usage
 	switch {
 	case !c.EnableCache:
 		c.ReadStrategy = DatabaseFirst
@@ -50,8 +55,8 @@ func (m Machinery) Check(t DataType, c Config) error {
 	if err := c.checkWords(); err != nil {
 		return err
 	}
-	if c.PrimaryStorage == PrimaryRedis {
-		return result.Invalid("primaryStorage", "this version has no Redis primary, PostgreSQL is every data type's")
+	if c.PrimaryStorage == PrimaryRedis && !m.Redis {
+		return result.Invalid("primaryStorage", "this process has no Redis that can be a primary: set REDIS_URL")
 	}
 	if err := m.checkCache(t, c); err != nil {
 		return err
@@ -82,6 +87,8 @@ func (c Config) checkWords() error {
 func (m Machinery) checkCache(t DataType, c Config) error {
 	switch {
 	case !c.EnableCache:
+	case c.PrimaryStorage == PrimaryRedis:
+		return result.Invalid("enableCache", "a Redis primary is asked each time: a cache in Redis would save nothing")
 	case t == Usage:
 		return result.Invalid("enableCache", "usage has no cache: figures come from the ledger and its rollups")
 	case !m.Cache:
@@ -104,6 +111,8 @@ func checkRead(c Config) error {
 
 func (m Machinery) checkWrite(t DataType, c Config) error {
 	switch {
+	case c.PrimaryStorage == PrimaryRedis && c.WriteStrategy == WriteBehind:
+		return result.Invalid("writeStrategy", "a Redis primary has nothing in front of it that could be written first")
 	case c.WriteStrategy == WriteThrough && c.EnableCache:
 		return result.Invalid("writeStrategy", "this version fills caches when records are read: writes around them")
 	case c.WriteStrategy == WriteBehind && t != Usage:

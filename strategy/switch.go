@@ -98,6 +98,11 @@ func (s *Switches) Switch(ctx context.Context, t DataType, c Config) SwitchResul
 	if err != nil {
 		return Failed(s.State(t).Config, err)
 	}
+	if c.PrimaryStorage == PrimaryRedis {
+		if err := s.Redis.setEpoch(ctx, t, now[t].Epoch); err != nil {
+			return Failed(s.State(t).Config, err)
+		}
+	}
 	s.follow(now)
 	return SwitchResult{Previous: was[t].Config, Epoch: now[t].Epoch}
 }

@@ -28,19 +28,36 @@ type Switches struct {
 	Machinery Machinery
 	// WriteBehind turns the journal on and off; nil where there is none.
 	WriteBehind func(on bool)
+	// Redis is the primary that data types may be switched to; nil where there is none.
+	Redis *Redis
 	// Logger takes one line a switch.
 	Logger *slog.Logger
 
 	queries db.Queries
 	mu      sync.Mutex // of whoever looks or switches
 	states  atomic.Pointer[map[DataType]State]
+	places  map[DataType]*Place
 	stop    context.CancelFunc
 	work    sync.WaitGroup
+}
+
+// Place tells where t's records are from Start on. It is called before that.
+func (s *Switches) Place(t DataType) *Place {
+	if s.places == nil {
+		s.places = make(map[DataType]*Place, len(DataTypes))
+	}
+	if s.places[t] == nil {
+		s.places[t] = &Place{store: s.Redis}
+	}
+	return s.places[t]
 }
 
 // Start makes the process follow what the first Look has found, and what is switched
 // until Close.
 func (s *Switches) Start() {
+	if s.Redis != nil {
+		s.Redis.switches = s
+	}
 	for _, t := range DataTypes {
 		s.apply(t, s.State(t).Effective)
 	}
@@ -135,6 +152,9 @@ func (s *Switches) follow(states map[DataType]State) {
 }
 
 func (s *Switches) apply(t DataType, c Config) {
+	if p := s.places[t]; p != nil {
+		p.onRedis.Store(c.PrimaryStorage == PrimaryRedis)
+	}
 	if t == Usage {
 		if s.WriteBehind != nil {
 			s.WriteBehind(c.WriteStrategy == WriteBehind)

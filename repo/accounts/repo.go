@@ -28,6 +28,8 @@ type Ledger interface {
 // Config is what a Repo stands on.
 type Config struct {
 	Primary *strategy.Postgres
+	// Place tells whether a Redis is the primary instead; nil is never.
+	Place *strategy.Place
 	// Cache may be nil: every call then reads the primary.
 	Cache *cache.Cache
 	// StaleIfError is how long cached credentials are given while the primary is

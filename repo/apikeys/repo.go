@@ -22,6 +22,8 @@ type Ledger interface {
 // Config is what a Repo stands on.
 type Config struct {
 	Primary *strategy.Postgres
+	// Place tells whether a Redis is the primary instead; nil is never.
+	Place *strategy.Place
 	// Cache may be nil: every call then reads the primary.
 	Cache *cache.Cache
 	// CachedKeys is how many keys the process keeps; 0 is cache.DefaultRecords.

@@ -15,6 +15,8 @@ const DefaultCachedSessions = 10_000
 // Config is what a Repo stands on.
 type Config struct {
 	Primary *strategy.Postgres
+	// Place tells whether a Redis is the primary instead; nil is never.
+	Place *strategy.Place
 	// Cache may be nil: every call then reads the primary.
 	Cache *cache.Cache
 	// CachedSessions is how many sessions the process keeps; 0 is

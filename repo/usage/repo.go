@@ -20,6 +20,8 @@ const DefaultRequestIDWindow = 35 * 24 * time.Hour
 // Config is what a Repo stands on.
 type Config struct {
 	Primary *strategy.Postgres
+	// Place tells whether a Redis is the primary instead; nil is never.
+	Place *strategy.Place
 	// RequestIDWindow is how long a RequestID is remembered, in whole days
 	// rounded up; 0 is DefaultRequestIDWindow.
 	RequestIDWindow time.Duration
