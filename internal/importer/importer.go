@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -64,23 +65,26 @@ type run struct {
 	report *Report
 	spill  *spill
 
-	// What the survey has found. keys and accounts hold when they were created, once
-	// that is known.
-	total     int
-	done      int
-	keys      map[uuid.UUID]time.Time
-	accounts  map[uuid.UUID]time.Time
-	groups    map[string]bool
-	sealed    []string // names of accounts, a few
-	objects   []object
-	misplaced map[string]int
+	// What the survey has found; of accounts, when they were created, once that is known.
+	total    int
+	done     int
+	keys     map[uuid.UUID]keyInfo
+	accounts map[uuid.UUID]time.Time
+	groups   map[string]bool
+	sealed   []string // names of accounts, a few
+
+	// What waits to be written.
+	objects     map[objectName]legacyobjects.Object
+	objectBytes int
+	// cleaned tells that figures were left out that a clean-up here has removed.
+	cleaned bool
 }
 
 func newImport(dir string, client *repo.Client, source Source, opts Options) (*run, error) {
 	im := &run{
 		Options: opts, client: client, source: source, cipher: legacy.NewCipher(opts.EncryptionKey),
 		zone: legacy.Offset(opts.OffsetHours), began: time.Now(),
-		keys: make(map[uuid.UUID]time.Time), accounts: make(map[uuid.UUID]time.Time), groups: make(map[string]bool),
+		keys: make(map[uuid.UUID]keyInfo), accounts: make(map[uuid.UUID]time.Time), groups: make(map[string]bool),
 	}
 	var err error
 	if im.report, err = newReport(dir); err != nil {
@@ -101,7 +105,7 @@ func (im *run) survey(ctx context.Context) error {
 			case n.Kind == legacy.Group:
 				im.groups[n.ID] = true
 			case n.Kind == legacy.APIKey && isID:
-				im.keys[id] = time.Time{}
+				im.keys[id] = keyInfo{}
 			case n.Kind == legacy.Account:
 				if isID {
 					im.accounts[id] = time.Time{}
@@ -216,10 +220,9 @@ func (im *run) take(ctx context.Context, entries []Entry) error {
 			keys = append(keys, e)
 		case legacy.Account:
 			err = im.account(ctx, e)
-		case legacy.KeyUsage, legacy.KeyModelUsage, legacy.KeyCost, legacy.KeyRealCost, legacy.KeyOpusCost:
-			err = im.counter(ctx, e, im.keys)
-		case legacy.AccountUsage, legacy.AccountModelUsage:
-			err = im.counter(ctx, e, im.accounts)
+		case legacy.KeyUsage, legacy.KeyModelUsage, legacy.KeyCost, legacy.KeyRealCost, legacy.KeyOpusCost,
+			legacy.AccountUsage, legacy.AccountModelUsage:
+			err = im.counter(ctx, e)
 		default:
 			err = im.object(ctx, e)
 		}

@@ -93,6 +93,12 @@ func (r *Report) compare(c Compared) error {
 	return r.compared.add(c)
 }
 
+// Close removes the lists.
+func (r *Report) Close() {
+	_ = r.skipped.file.Close()
+	_ = r.compared.file.Close()
+}
+
 // Each gives what was skipped and what was compared, in order.
 func (r *Report) Each(skipped func(Skipped) error, compared func(Compared) error) error {
 	if err := each(r.skipped, skipped); err != nil {

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -72,6 +74,14 @@ func (r *Repo) Import(ctx context.Context, a Imported) (outcome ImportOutcome, e
 		return r.queries.AccountImport(ctx, tx, row)
 	})
 	return outcome, err
+}
+
+// Check tells why Import would refuse the account.
+func (a Imported) Check() error { //nolint:gocritic // it is normalised, which the caller's is not to be
+	if _, err := result.ParseID("id", a.ID); err != nil {
+		return err
+	}
+	return a.normalise()
 }
 
 func (a *Imported) normalise() error {
@@ -145,4 +155,10 @@ func (r *Repo) same(id uuid.UUID, stored db.Account, row db.AccountImportParams,
 		value(row.Details),
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+// value is a document without its writing.
+func value(doc dbtype.JSON) (v any) {
+	_ = json.Unmarshal(doc, &v) // the columns hold objects
+	return v
 }

@@ -245,6 +245,12 @@ func (k *Imported) row() (importRow, error) {
 	}, nil
 }
 
+// Check tells why Import would refuse the key, as far as the key alone says it.
+func (k *Imported) Check() error {
+	_, err := k.row()
+	return err
+}
+
 // hashes gives what bytea reads.
 func (k *Imported) hashes() (native, legacy *string, err error) {
 	read := func(text string) (*string, error) {
@@ -265,4 +271,19 @@ func (k *Imported) hashes() (native, legacy *string, err error) {
 		legacy, err = read(k.LegacyHash)
 	}
 	return native, legacy, err
+}
+
+// AddNativeHash gives a key that is known by its legacy hash alone the SHA-256 of its
+// plaintext: 64 hex digits. One that has it, and one that is not there, stay as they
+// are.
+func (r *Repo) AddNativeHash(ctx context.Context, keyID, hash string) error {
+	id, err := result.ParseID("keyId", keyID)
+	if err != nil {
+		return err
+	}
+	native, err := parseHash(hash)
+	if err != nil {
+		return err
+	}
+	return r.addNativeHash(ctx, id, native[:])
 }
