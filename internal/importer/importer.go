@@ -34,6 +34,9 @@ func Import(ctx context.Context, client *repo.Client, source Source, opts Option
 	if opts.OffsetHours < -12 || opts.OffsetHours > 14 {
 		return nil, result.Invalid("tz-offset", "must lie between -12 and 14")
 	}
+	if !opts.DryRun && client.LegacyObjects.Sealer == nil {
+		return nil, result.Invalid("RELAYSTORE_KEYSET", "required to seal the accounts' secrets; relaystore keyset create makes one")
+	}
 	dir, err := os.MkdirTemp("", "relaystore-import-")
 	if err != nil {
 		return nil, err
@@ -140,6 +143,13 @@ func (im *run) warn(line string) {
 
 // carry reads everything once, and writes what is no counter.
 func (im *run) carry(ctx context.Context) error {
+	if f, ok := im.source.(*File); ok {
+		for _, p := range f.problems {
+			if err := im.report.skip(legacy.Kind(p.Kind), p.ID, p.Reason); err != nil {
+				return err
+			}
+		}
+	}
 	passed := make(map[legacy.Kind]int)
 	err := im.source.Names(ctx, func(keys []string) error {
 		var read []string

@@ -3,6 +3,8 @@ package importer
 import (
 	"context"
 	"errors"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -157,6 +159,12 @@ func (im *run) dangling(k *apikeys.Imported) (faults []string) {
 func (im *run) keyRecord(e Entry) *keyRecord {
 	k, faults := legacy.ParseKey(e.ID, e.Fields)
 	r := &keyRecord{entry: e}
+	if text := e.Fields[legacy.FieldHash]; im.isPlaintext(text) {
+		k.NativeHash, k.LegacyHash = apikeys.HashPlaintext(text), legacy.KeyHash(text, im.EncryptionKey)
+		faults = slices.DeleteFunc(faults, func(f string) bool { return f == legacy.FieldHash })
+		r.entry.Fields = maps.Clone(e.Fields)
+		r.entry.Fields[legacy.FieldHash] = k.LegacyHash // what is kept shows no plaintext
+	}
 	for _, f := range faults {
 		r.faults = append(r.faults, "field "+f+" has not the service's form")
 	}
@@ -194,6 +202,14 @@ func (im *run) keyRecord(e Entry) *keyRecord {
 	r.date(&k)
 	return r
 }
+
+// isPlaintext tells the API keys that people have written into an export.
+func (im *run) isPlaintext(text string) bool {
+	_, isFile := im.source.(*File)
+	return isFile && text != "" && !strings.HasSuffix(text, "[REDACTED]") && !isHash.MatchString(text)
+}
+
+var isHash = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // permit takes the platforms that there are. A key that may use none of them is
 // disabled: it has to grant something here.

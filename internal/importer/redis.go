@@ -30,7 +30,6 @@ func OpenRedis(url string) (*Redis, error) {
 	}
 	opt.ForceSingleClient = true
 	opt.DisableCache = true // tracking would make the source remember what was read
-	opt.ClientNoTouch = true
 	client, err := rueidis.NewClient(opt)
 	if err != nil {
 		return nil, result.New(result.CacheError, "cannot connect to the legacy Redis")
@@ -39,7 +38,10 @@ func OpenRedis(url string) (*Redis, error) {
 }
 
 // Close ends the connection.
-func (r *Redis) Close() { r.client.Close() }
+func (r *Redis) Close() error {
+	r.client.Close()
+	return nil
+}
 
 // Opener takes what is not sealed as the service would.
 func (r *Redis) Opener(c *legacy.Cipher) legacy.Opener { return c }

@@ -42,8 +42,8 @@ type Compared struct {
 	Explained string `json:"explained,omitempty"`
 }
 
-// differs tells whether source and target are not the same.
-func (c *Compared) differs() bool {
+// Differs tells whether source and target are not the same.
+func (c *Compared) Differs() bool {
 	s, t := c.Source, c.Target
 	s.Cost, t.Cost = result.Money{}, result.Money{}
 	return s != t || !sameCost(c.Source.Cost.Decimal(), c.Target.Cost.Decimal())
@@ -83,7 +83,7 @@ func (r *Report) skip(kind legacy.Kind, id, reason string) error {
 
 func (r *Report) compare(c Compared) error {
 	r.ComparedCount++
-	if c.differs() {
+	if c.Differs() {
 		if c.Explained == "" {
 			r.Unexplained++
 		}
