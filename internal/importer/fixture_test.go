@@ -182,6 +182,12 @@ func (d *deployment) requireSecrets(t *testing.T, e expectation) {
 		require.False(t, shown.Schedulable, "paused")
 	}
 	for _, a := range e.OtherAccounts {
+		if a.ID == "" { // Bedrock's is not told
+			page, err := d.client.Accounts.ListAccounts(t.Context(), accounts.ListFilters{Platform: a.Platform}).Get()
+			require.NoError(t, err)
+			require.Len(t, page.Accounts, 1)
+			a.ID = page.Accounts[0].ID
+		}
 		c := open(a.ID)
 		switch a.Platform {
 		case accounts.ClaudeConsole:
