@@ -142,3 +142,11 @@ func (d *deployment) run(t *testing.T) report {
 	require.NoError(t, err)
 	return rep
 }
+
+// addr is where the Redis listens.
+func (d *deployment) addr(t *testing.T) string {
+	t.Helper()
+	at, err := url.Parse(d.url)
+	require.NoError(t, err)
+	return at.Host
+}
