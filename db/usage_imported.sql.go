@@ -420,7 +420,7 @@ const usageImportedSpans = `-- name: UsageImportedSpans :many
 SELECT s.scope, s.id, s.model, s.resolution, s.starts_at, s.ends_at, s.requests, s.input_tokens, s.output_tokens,
     s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost
 FROM usage_imported s
-WHERE s.scope = $1 AND s.id = ANY ($2::uuid[]) AND s.resolution <> 'cleaned'
+WHERE s.scope = $1 AND s.id = ANY ($2::uuid[])
 ORDER BY s.scope, s.id, s.starts_at, s.resolution, s.model
 LIMIT $3
 `
@@ -447,13 +447,12 @@ type UsageImportedSpansRow struct {
 	Cost                dbtype.Decimal
 }
 
-// The spans of some ids in the order of the primary key, but for those that are
-// cleaned. At most row_limit rows.
+// The spans of some ids in the order of the primary key. At most row_limit rows.
 //
 //	SELECT s.scope, s.id, s.model, s.resolution, s.starts_at, s.ends_at, s.requests, s.input_tokens, s.output_tokens,
 //	    s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost
 //	FROM usage_imported s
-//	WHERE s.scope = $1 AND s.id = ANY ($2::uuid[]) AND s.resolution <> 'cleaned'
+//	WHERE s.scope = $1 AND s.id = ANY ($2::uuid[])
 //	ORDER BY s.scope, s.id, s.starts_at, s.resolution, s.model
 //	LIMIT $3
 func (q *Queries) UsageImportedSpans(ctx context.Context, db DBTX, arg UsageImportedSpansParams) ([]UsageImportedSpansRow, error) {

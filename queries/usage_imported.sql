@@ -51,12 +51,11 @@ USING ROWS FROM (
 WHERE d.scope = i.scope AND d.id = i.id AND d.starts_at = i.starts_at AND d.resolution = i.resolution AND d.model = i.model;
 
 -- name: UsageImportedSpans :many
--- The spans of some ids in the order of the primary key, but for those that are
--- cleaned. At most row_limit rows.
+-- The spans of some ids in the order of the primary key. At most row_limit rows.
 SELECT s.scope, s.id, s.model, s.resolution, s.starts_at, s.ends_at, s.requests, s.input_tokens, s.output_tokens,
     s.cache_creation_tokens, s.cache_read_tokens, s.total_tokens, s.cost
 FROM usage_imported s
-WHERE s.scope = @scope AND s.id = ANY (@ids::uuid[]) AND s.resolution <> 'cleaned'
+WHERE s.scope = @scope AND s.id = ANY (@ids::uuid[])
 ORDER BY s.scope, s.id, s.starts_at, s.resolution, s.model
 LIMIT @row_limit;
 

@@ -27,6 +27,9 @@ const (
 	SpanDay     Resolution = "day"
 	SpanMonth   Resolution = "month"
 	SpanOpening Resolution = "opening"
+	// SpanCleaned is the sum of an id's and a model's spans whose figures a clean-up
+	// has removed. Imported gives it, Import does not take it.
+	SpanCleaned Resolution = "cleaned"
 )
 
 // ImportedSpan is what a key or an account used of a model in a span of time, as

@@ -37,9 +37,9 @@ CREATE TABLE legacy_objects (
 );
 
 -- Older binaries would leave the imported figures out.
-UPDATE schema_compatibility SET oldest_binary = 12;
+UPDATE schema_compatibility SET oldest_binary = 13;
 
 -- +goose Down
-UPDATE schema_compatibility SET oldest_binary = 9;
+UPDATE schema_compatibility SET oldest_binary = 12;
 DROP TABLE legacy_objects;
 DROP TABLE usage_imported;
