@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/importer"
+	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -37,6 +38,21 @@ func (d *deployment) requireTruth(t *testing.T, s *service, scope usage.Scope, i
 	}
 }
 
+// hours gives the requests of spans of hours, by the names of their counters.
+func (d *deployment) hours(t *testing.T, keys []string) map[string]int64 {
+	t.Helper()
+	spans, err := d.client.Usage.Imported(t.Context(), usage.ScopeKey, keys).Get()
+	require.NoError(t, err)
+	requests := make(map[string]int64)
+	for _, p := range spans {
+		if p.Resolution == usage.SpanHour {
+			n := legacy.Name{Kind: legacy.KeyModelUsage, ID: p.ID, Model: p.Model, Resolution: legacy.Hour, Bucket: legacy.Bucket(legacy.Hour, p.Start, legacy.Offset(8))}
+			requests[n.Key()] = p.Requests
+		}
+	}
+	return requests
+}
+
 func seeded(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 9)) } //nolint:gosec // the same each time
 
 // What the source forgets stays, what it adds is added, and nothing counts twice.
@@ -47,11 +63,18 @@ func TestImportAgainAndAgain(t *testing.T) {
 	pool := []string{s.account(t)}
 	now := time.Now()
 	s.traffic(r, keys, pool, 400, now.AddDate(0, 0, -20), 120)
+	hours := make(map[string]int64) // that some import has seen
 	for step := range 4 {
 		s.traffic(r, keys, pool, 100, now.AddDate(0, 0, -18+6*step), 6)
 		s.expire(now.AddDate(0, 0, -18+6*step))
 		s.into(t, d)
+		for name, requests := range s.hours {
+			if s.hashes[name] != nil {
+				hours[name] = requests
+			}
+		}
 		rep := d.run(t)
+		require.Equal(t, hours, d.hours(t, keys))
 		require.Zero(t, rep.Unexplained, "step %d: %v", step, rep.Skipped)
 		require.NotZero(t, rep.written)
 		d.requireTruth(t, s, usage.ScopeKey, keys)

@@ -21,12 +21,14 @@ type service struct {
 	zone   *time.Location
 	truth  map[string]legacyUsage // by id of the key or account
 	costs  map[string]float64     // in binary, as the service adds
+	hours  map[string]int64       // requests, by the names of what counts a key's hours
 }
 
 func newService() *service {
 	return &service{
 		hashes: make(map[string]map[string]string), texts: make(map[string]string), cipher: legacy.NewCipher(fixtureKey),
 		zone: legacy.Offset(8), truth: make(map[string]legacyUsage), costs: make(map[string]float64),
+		hours: make(map[string]int64),
 	}
 }
 
@@ -95,6 +97,9 @@ func (s *service) record(key, account, model string, at time.Time, u legacyUsage
 		perModel := legacy.Name{Kind: legacy.KeyModelUsage, ID: key, Model: model, Resolution: res, Bucket: bucket}.Key()
 		s.add(perModel, false, fields)
 		s.add(perModel, false, micros)
+		if res == legacy.Hour {
+			s.hours[perModel]++
+		}
 		s.charge(legacy.Name{Kind: legacy.KeyCost, ID: key, Resolution: res, Bucket: bucket}.Key(), cost)
 		if account != "" {
 			s.add(legacy.Name{Kind: legacy.AccountUsage, ID: account, Resolution: res, Bucket: bucket}.Key(), false, fields)
