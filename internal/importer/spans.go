@@ -149,16 +149,14 @@ func (b *builder) within(tier legacy.Resolution, start, end time.Time) (inner []
 // difference makes the pieces of a bucket: what it has that finer ones do not.
 func (b *builder) difference(here *bucket, tier legacy.Resolution, name string, start, end time.Time) {
 	inner := b.within(tier, start, end)
-	var all legacy.Counter
-	byModel := make(map[string]*legacy.Counter)
-	for _, p := range inner {
-		all.Add(&p.counter)
-		if byModel[p.model] == nil {
-			byModel[p.model] = &legacy.Counter{}
-		}
-		byModel[p.model].Add(&p.counter)
+	rests, why := subtract(here, inner, tier)
+	if why == modelsSayMore && b.forget(inner) {
+		inner = b.within(tier, start, end)
+		rests, why = subtract(here, inner, tier)
 	}
-	rests := b.rests(here, byModel, &all, tier, name)
+	if why != "" {
+		b.note(tier, name, why)
+	}
 	var made []*piece
 	for _, model := range slices.Sorted(maps.Keys(rests)) {
 		if !blank(rests[model]) {
@@ -169,36 +167,66 @@ func (b *builder) difference(here *bucket, tier legacy.Resolution, name string, 
 	b.pieces = append(b.pieces, made...)
 }
 
-// rests gives by model what a bucket has more than its finer ones. What it has beyond
-// its models, from times when they were not counted, is the unknown model's.
-func (b *builder) rests(here *bucket, inner map[string]*legacy.Counter, all *legacy.Counter, tier legacy.Resolution, name string) map[string]legacy.Counter {
-	rests := make(map[string]legacy.Counter, len(here.models)+1)
-	var sum legacy.Counter
-	for model, c := range here.models {
-		finer := inner[model]
-		if finer == nil {
-			finer = &legacy.Counter{}
+// forget takes away finer pieces of no known model, and tells whether there were any.
+// Old versions and exports have hours without models but days with them: together they
+// would count twice, and whose usage it was says more than in which hour.
+func (b *builder) forget(inner []*piece) bool {
+	before := len(b.pieces)
+	b.pieces = slices.DeleteFunc(b.pieces, func(p *piece) bool { return p.model == unknownModel && slices.Contains(inner, p) })
+	return len(b.pieces) < before
+}
+
+// What may be wrong with a bucket.
+const (
+	finerSayMore  = "finer counters say more"
+	modelsSayMore = "the counters of its models say more"
+)
+
+// subtract gives by model what a bucket has more than its finer pieces, and what is
+// wrong with that. What it has beyond its models, from times when they were not
+// counted, is the unknown model's.
+func subtract(here *bucket, inner []*piece, tier legacy.Resolution) (rests map[string]legacy.Counter, why string) {
+	var all, sum legacy.Counter
+	finer := make(map[string]*legacy.Counter)
+	for _, p := range inner {
+		all.Add(&p.counter)
+		if finer[p.model] == nil {
+			finer[p.model] = &legacy.Counter{}
 		}
-		rest, over := minus(*c, finer)
+		finer[p.model].Add(&p.counter)
+	}
+	rests = make(map[string]legacy.Counter, len(here.models)+1)
+	for model, c := range here.models {
+		part := finer[model]
+		if part == nil {
+			part = &legacy.Counter{}
+		}
+		rest, over := minus(*c, part)
 		if over && tier != legacy.Total { // alltime is known to be too low
-			b.note(tier, name, "finer counters say more")
+			why = finerSayMore
 		}
 		rests[model] = rest
 		sum.Add(&rest)
 	}
 	if here.own == nil {
-		return rests
+		return rests, why
 	}
-	remaining, over := minus(*here.own, all)
+	remaining, over := minus(*here.own, &all)
 	leftover, more := minus(remaining, &sum)
-	if over || more {
-		b.note(tier, name, "finer counters, or those of the models, say more")
+	switch {
+	case over:
+		why = finerSayMore
+	case more && tier == legacy.Total: // months say when, all time only of which model
+		clear(rests)
+		leftover = remaining
+	case more:
+		why = modelsSayMore
 	}
 	leftover.RatedMicro = 0
 	unknown := rests[unknownModel]
 	unknown.Add(&leftover)
 	rests[unknownModel] = unknown
-	return rests
+	return rests, why
 }
 
 func (b *builder) note(tier legacy.Resolution, name, why string) {
