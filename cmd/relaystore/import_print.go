@@ -53,12 +53,13 @@ func printImport(w io.Writer, rep *importer.Report, took time.Duration, dry bool
 		appendMore(differ, differing)
 		differ.Render()
 	}
-	did := "Wrote"
 	if dry {
-		did = "A dry run: would have compared and written; wrote"
+		fmt.Fprint(w, "A dry run: nothing was written. ")
+	} else {
+		fmt.Fprintf(w, "Wrote %d rows. ", rep.Written)
 	}
-	fmt.Fprintf(w, "%s %d rows in %s. Compared %d figures: %d differ, %d of them without an explanation.\n",
-		did, rep.Written, took.Round(time.Millisecond), rep.ComparedCount, differing, rep.Unexplained)
+	fmt.Fprintf(w, "Compared %d figures: %d differ, %d of them without an explanation. It took %s.\n",
+		rep.ComparedCount, differing, rep.Unexplained, took.Round(time.Millisecond))
 	return nil
 }
 
