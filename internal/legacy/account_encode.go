@@ -119,7 +119,7 @@ func (e *AccountEncoder) details() {
 
 func (e *AccountEncoder) detail(name string, raw json.RawMessage) string {
 	if name != "supportedModels" || e.Platform != Gemini {
-		return textOf(raw)
+		return TextOf(raw)
 	}
 	var models []string
 	if json.Unmarshal(raw, &models) != nil || slices.ContainsFunc(models, func(m string) bool { return m == "" || strings.ContainsAny(m, ",[{") }) {

@@ -24,18 +24,12 @@ func (l *legacyAccounts) create(ctx context.Context, id uuid.UUID, d AccountData
 		return Created{}, err
 	}
 	place, _ := legacy.PlaceOf(d.Platform) // normalise knows the same platforms
-	if place.Platform == legacy.Bedrock {
-		doc, err := legacy.PatchBedrock("", fields)
-		if err != nil {
-			return Created{}, err
-		}
-		fields = map[string]string{"": doc}
+	f := &found{place: place, id: id, fields: fields}
+	pairs, err := f.pairs()
+	if err != nil {
+		return Created{}, err
 	}
-	pairs := make([]string, 0, 2*len(fields))
-	for name, value := range fields {
-		pairs = append(pairs, name, value)
-	}
-	keys := []string{place.Index(), place.NoneKey(), sharedOr(place), place.Key(id.String())}
+	keys := []string{place.Index(), place.NoneKey(), sharedOr(place), f.key()}
 	others, _ := accountKeys(id)
 	shared := "0"
 	if place.Shared() != "" && d.AccountType == accountTypes[0] {
