@@ -16,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/batch"
+	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
@@ -44,6 +45,8 @@ type Client struct {
 	Monitoring *monitoring.Repo
 	// Storage tells how data types are stored and how the storage does, and switches.
 	Storage *storage.Repo
+	// LegacyObjects keeps what another service had and no table here holds.
+	LegacyObjects *legacyobjects.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -90,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary, Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
+	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Sessions = sessions.New(sessions.Config{
 		Primary: primary, Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,

@@ -28,8 +28,8 @@ const (
 	maxLimit = 1<<53 - 1
 )
 
-// platforms are the words of permissions.
-var platforms = []string{"claude", "gemini", "openai", "droid"}
+// Platforms are the words of KeyData.Permissions.
+var Platforms = []string{"claude", "gemini", "openai", "droid"}
 
 // Times that a key may expire at: what JavaScript and PostgreSQL both hold.
 var (
@@ -195,8 +195,8 @@ func checkPermissions(permissions string) error {
 	}
 	words := strings.Split(permissions, ",")
 	for i, w := range words {
-		if !slices.Contains(platforms, w) || slices.Contains(words[:i], w) {
-			return result.Invalid("permissions", "must be all or a comma-joined set of %s", strings.Join(platforms, ", "))
+		if !slices.Contains(Platforms, w) || slices.Contains(words[:i], w) {
+			return result.Invalid("permissions", "must be all or a comma-joined set of %s", strings.Join(Platforms, ", "))
 		}
 	}
 	return nil
