@@ -81,7 +81,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := c.primary
-	c.Usage = usage.New(usage.Config{Primary: primary, Place: c.switches.Place(strategy.Usage), RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
+	c.Usage = usage.New(usage.Config{
+		Primary: primary, Place: c.switches.Place(strategy.Usage), Keys: c.switches.Place(strategy.APIKey), Accounts: c.switches.Place(strategy.Account),
+		RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger,
+	})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary, Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,

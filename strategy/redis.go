@@ -2,6 +2,8 @@ package strategy
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // as below
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -78,7 +80,10 @@ func (r *Redis) Close() {
 }
 
 // Script changes a data type's records in one step.
-type Script struct{ lua *rueidis.Lua }
+type Script struct {
+	lua       *rueidis.Lua
+	text, sha string
+}
 
 // fencedBy starts the error of a script that found another epoch.
 const fencedBy = "FENCED"
@@ -86,12 +91,14 @@ const fencedBy = "FENCED"
 // NewScript makes a Script of Lua that finds the caller's KEYS and ARGV. Its own
 // errors are replies of redis.error_reply, which Write gives as they are.
 func NewScript(body string) *Script {
-	return &Script{rueidis.NewLuaScript(`
+	text := `
 local epoch = redis.call('GET', KEYS[1])
 if epoch ~= ARGV[1] then return redis.error_reply('` + fencedBy + ` ' .. (epoch or 'none')) end
 table.remove(KEYS, 1)
 table.remove(ARGV, 1)
-` + body)}
+` + body
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // the name by which Redis knows a script
+	return &Script{lua: rueidis.NewLuaScript(text), text: text, sha: hex.EncodeToString(sum[:])}
 }
 
 // Write runs a script where t's epoch is the one that this process follows, in one

@@ -16,14 +16,13 @@ type behind struct {
 	repo     *Repo
 	journal  *cache.Journal
 	writer   *writer
-	keys     *knownKeys
 	knocking *semaphore.Weighted
 }
 
 var errJournalFull = errors.New("the journal is full")
 
 func newBehind(r *Repo, j *cache.Journal) *behind {
-	b := &behind{repo: r, journal: j, keys: newKnownKeys(r), knocking: semaphore.NewWeighted(maxKnocking)}
+	b := &behind{repo: r, journal: j, knocking: semaphore.NewWeighted(maxKnocking)}
 	b.writer = newWriter(b.append)
 	return b
 }
@@ -31,7 +30,10 @@ func newBehind(r *Repo, j *cache.Journal) *behind {
 // write gives the outcomes of entries, under write_behind once the journal has
 // them.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
+	redis := r.Place.Redis()
 	switch {
+	case redis != nil:
+		return r.writeRedis(ctx, redis, entries)
 	case r.Primary.InTx():
 		return r.writeInTx(ctx, entries)
 	case r.behind == nil || r.through.Load():
@@ -42,7 +44,7 @@ func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
 
 // write leaves out the entries of unknown keys.
 func (b *behind) write(ctx context.Context, entries []entry) []*waiting {
-	unknown := b.keys.unknown(ctx, entries)
+	unknown := b.repo.keys.unknown(ctx, entries)
 	if len(unknown) == 0 {
 		return b.journaled(ctx, entries)
 	}

@@ -29,6 +29,12 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	if err != nil {
 		return CostAnalysis{}, err
 	}
+	if redis := r.Place.Redis(); redis != nil {
+		if r.Primary.InTx() {
+			return CostAnalysis{}, errRedisInTx
+		}
+		return r.redisCosts(ctx, redis, q, &days)
+	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures, as for stats
 	var cells, accounts []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string
@@ -49,9 +55,16 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	case max(len(cells), len(accounts)) > maxCells:
 		return CostAnalysis{}, result.Invalid("endDate", "the range has more than %d cells", maxCells)
 	}
+	a := days.analyse(q.GroupBy, cells, accounts, names)
+	a.OldestUnflushedMs = unflushed
+	return a, nil
+}
+
+// analyse makes an analysis of cells by day, and of those by account where it is by them.
+func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, names map[uuid.UUID]string) CostAnalysis {
 	models := costsByModel(cells)
-	a := CostAnalysis{Trends: days.trends(cells), TopModels: models[:min(len(models), maxTopModels)], OldestUnflushedMs: unflushed}
-	switch q.GroupBy {
+	a := CostAnalysis{Trends: p.trends(cells), TopModels: models[:min(len(models), maxTopModels)]}
+	switch by {
 	case ByDay:
 		a.CostBreakdown = sharesByDay(a.Trends)
 	case ByModel:
@@ -60,7 +73,7 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 		a.CostBreakdown = sharesByAccount(accounts, names)
 	}
 	setPercentages(a.CostBreakdown)
-	return a, nil
+	return a
 }
 
 // bothCells reads cells by day and by account. A statement of each sees one snapshot;

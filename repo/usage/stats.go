@@ -28,6 +28,12 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	if redis := r.Place.Redis(); redis != nil {
+		if r.Primary.InTx() {
+			return Stats{}, errRedisInTx
+		}
+		return r.redisStats(ctx, redis, &plan)
+	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var names map[uuid.UUID]string

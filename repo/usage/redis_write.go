@@ -1,0 +1,157 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+	"github.com/shopspring/decimal"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+const (
+	// redisBatch bounds the records of one round trip, at about 5 KiB each.
+	redisBatch = 256
+	// ownRepeats is how long a record without a RequestID is remembered, for the
+	// library's own retries: they end with OpTimeout.
+	ownRepeats = time.Minute
+)
+
+var errRedisInTx = result.New(result.InvalidQuery, "usage has its primary in Redis: a transaction covers what is in PostgreSQL")
+
+// maxRedisCost is what the micro-dollar fields can count, as JavaScript's numbers.
+var maxRedisCost = decimal.New(9, 9)
+
+// writeRedis counts entries in a Redis primary. Where usage is switched meanwhile, what
+// is not counted goes to where it is then.
+func (r *Repo) writeRedis(ctx context.Context, redis *strategy.Redis, entries []entry) []*waiting {
+	all, _ := await(entries)
+	switch {
+	case r.Primary.InTx():
+		refuse(all, errRedisInTx)
+		return all
+	case !r.writer.enter():
+		refuse(all, errClosed)
+		return all
+	}
+	defer r.writer.leave()
+	mustExist := r.Keys.Redis() != nil
+	for batch := range slices.Chunk(r.countable(ctx, all, mustExist), redisBatch) {
+		if err := ctx.Err(); err != nil {
+			refuse(batch, err)
+			continue
+		}
+		r.writer.batches.add(len(batch))
+		r.countOnRedis(ctx, redis, batch, mustExist)
+	}
+	if r.Place.Redis() == nil {
+		r.follow(ctx, all)
+	}
+	return all
+}
+
+func refuse(all []*waiting, err error) {
+	for _, w := range all {
+		w.outcome.err = err
+	}
+}
+
+// countable leaves out what is refused. Where Redis has no API keys, PostgreSQL tells
+// which there are.
+func (r *Repo) countable(ctx context.Context, all []*waiting, onRedis bool) []*waiting {
+	var unknown map[uuid.UUID]struct{}
+	if !onRedis {
+		entries := make([]entry, len(all))
+		for i, w := range all {
+			entries[i] = w.entry
+		}
+		unknown = r.keys.unknown(ctx, entries)
+	}
+	todo := make([]*waiting, 0, len(all))
+	for _, w := range all {
+		_, w.outcome.unknown = unknown[w.key]
+		switch {
+		case w.outcome.unknown:
+		case w.Cost.Decimal().Cmp(maxRedisCost) > 0:
+			w.outcome.err = result.Invalid("cost", "must be at most %s where the primary is Redis", maxRedisCost)
+		default:
+			todo = append(todo, w)
+		}
+	}
+	return todo
+}
+
+// follow writes to PostgreSQL what Redis has refused since usage is there.
+func (r *Repo) follow(ctx context.Context, all []*waiting) {
+	var at []int
+	var entries []entry
+	for i, w := range all {
+		if errors.Is(w.outcome.err, result.ReadOnly) {
+			at, entries = append(at, i), append(entries, w.entry)
+		}
+	}
+	if len(at) > 0 {
+		for i, w := range r.write(ctx, entries) {
+			all[at[i]] = w
+		}
+	}
+}
+
+// countOnRedis counts a batch, which the caller's leaving no longer stops.
+func (r *Repo) countOnRedis(ctx context.Context, redis *strategy.Redis, batch []*waiting, mustExist bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redis.OpTimeout)
+	defer cancel()
+	calls := make([]strategy.Call, len(batch))
+	for i, w := range batch {
+		calls[i] = redisCall(&w.entry, redis.Zone, r.RequestIDWindow, mustExist)
+	}
+	_ = redis.Retry.Do(ctx, func() error {
+		replies := redis.WriteAll(ctx, strategy.Usage, recordScript, calls)
+		var lost error
+		left, leftCalls := batch[:0:0], calls[:0:0]
+		for i, w := range batch {
+			w.outcome = redisOutcome(replies[i])
+			if connectionLost(w.outcome.err) {
+				lost = w.outcome.err
+				left, leftCalls = append(left, w), append(leftCalls, calls[i])
+			}
+		}
+		batch, calls = left, leftCalls
+		return lost
+	}, func(error) bool { return true })
+}
+
+func connectionLost(err error) bool { return errors.Is(err, result.ConnectionFailed) }
+
+func redisOutcome(reply strategy.Reply) outcome {
+	if reply.Err != nil {
+		return outcome{err: damage(reply.Err)}
+	}
+	switch word, err := reply.ToString(); {
+	case err != nil:
+		return outcome{err: err}
+	case word == "UNKNOWN":
+		return outcome{unknown: true}
+	default:
+		return outcome{duplicate: word == "DUPLICATE"}
+	}
+}
+
+// damage names the key that is not what the layout says.
+func damage(err error) error {
+	refused, is := rueidis.IsRedisErr(err)
+	if !is {
+		return err
+	}
+	key, found := strings.CutPrefix(refused.Error(), "DAMAGED ")
+	if !found {
+		return err
+	}
+	return result.New(result.ConstraintViolation, "a counter in Redis is not what the legacy layout says, or full: nothing is counted").With("key", key)
+}
