@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -114,12 +115,8 @@ func (r *redisReader) scan(ctx context.Context, counters []counter, kind legacy.
 		return counters, nil
 	}
 	seen := make(map[counter]bool)
-	for cursor := uint64(0); ; {
-		step, err := r.client.Do(ctx, r.client.B().Scan().Cursor(cursor).Match(pattern(kind, owner)).Count(scanCount).Build()).AsScanEntry()
-		if err != nil {
-			return nil, err
-		}
-		for _, key := range step.Elements {
+	err := r.names(ctx, pattern(kind, owner), func(keys []string) error {
+		for _, key := range keys {
 			n := legacy.ParseName(key)
 			s, wanted := in[bucket{n.Resolution, n.Bucket}]
 			c := counter{span: s, owner: n.ID, model: n.Model}
@@ -129,8 +126,31 @@ func (r *redisReader) scan(ctx context.Context, counters []counter, kind legacy.
 			seen[c] = true
 			counters = append(counters, c)
 		}
-		if cursor = step.Cursor; cursor == 0 || len(counters) > maxCells {
-			return counters, nil
+		if len(counters) > maxCells {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return counters, err
+}
+
+var errEnough = errors.New("more than an answer holds")
+
+// names gives the names of all keys that match, some of them twice, in steps.
+func (r *redisReader) names(ctx context.Context, match string, step func([]string) error) error {
+	for cursor := uint64(0); ; {
+		found, err := r.client.Do(ctx, r.client.B().Scan().Cursor(cursor).Match(match).Count(scanCount).Build()).AsScanEntry()
+		if err != nil {
+			return err
+		}
+		if err := step(found.Elements); err != nil {
+			return err
+		}
+		if cursor = found.Cursor; cursor == 0 {
+			return nil
 		}
 	}
 }

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -62,13 +63,9 @@ func (r *redisReader) cells(ctx context.Context) ([]db.UsageStatsByKeyRow, error
 
 // keyCells sums keys' counters by model, with their costs.
 func (r *redisReader) keyCells(ctx context.Context) ([]db.UsageStatsByKeyRow, error) {
-	counters, err := r.members(ctx, legacy.KeyModelUsage, text(r.plan.key))
+	counters, found, err := r.figures(ctx, legacy.KeyModelUsage, text(r.plan.key))
 	if err != nil || len(counters) > maxCells {
 		return make([]db.UsageStatsByKeyRow, len(counters)), err
-	}
-	found, err := r.hashes(ctx, counters, legacy.KeyModelUsage)
-	if err != nil {
-		return nil, err
 	}
 	owners, of := byOwner(counters)
 	costs, err := r.strings(ctx, owners, func(o owned) string {
@@ -121,7 +118,9 @@ func (r *redisReader) divide(slot int32, amount string, at []int, found []legacy
 	total, known := legacy.ParseAmount(amount)
 	if !known {
 		total = decimal.New(all, -6)
-		r.vague[slot] = r.vague[slot] || all > 0 || amount != ""
+		if all > 0 || amount != "" {
+			r.vague[slot] = true
+		}
 	}
 	if all == 0 {
 		largest = tokens
@@ -140,13 +139,9 @@ func (r *redisReader) divide(slot int32, amount string, at []int, found []legacy
 // accountCells sums accounts' counters by model, and those of no account where the plan
 // is by account: what everybody's have more.
 func (r *redisReader) accountCells(ctx context.Context) ([]db.UsageStatsByKeyRow, error) {
-	counters, err := r.members(ctx, legacy.AccountModelUsage, text(r.plan.account))
+	counters, found, err := r.figures(ctx, legacy.AccountModelUsage, text(r.plan.account))
 	if err != nil || len(counters) > maxCells {
 		return make([]db.UsageStatsByKeyRow, len(counters)), err
-	}
-	found, err := r.hashes(ctx, counters, legacy.AccountModelUsage)
-	if err != nil {
-		return nil, err
 	}
 	if r.plan.account == uuid.Nil {
 		without, figures, err := r.withoutAccount(ctx, counters, found)
@@ -154,6 +149,9 @@ func (r *redisReader) accountCells(ctx context.Context) ([]db.UsageStatsByKeyRow
 			return nil, err
 		}
 		counters, found = append(counters, without...), append(found, figures...)
+		if len(counters) > maxCells {
+			return make([]db.UsageStatsByKeyRow, len(counters)), nil
+		}
 	}
 	owners, of := byOwner(counters)
 	costs, err := r.maps(ctx, owners, func(o owned) string {
@@ -180,13 +178,9 @@ func (r *redisReader) accountCells(ctx context.Context) ([]db.UsageStatsByKeyRow
 
 // withoutAccount gives what is left of everybody's counters.
 func (r *redisReader) withoutAccount(ctx context.Context, counters []counter, found []legacy.Counter) ([]counter, []legacy.Counter, error) {
-	without, err := r.members(ctx, legacy.ModelUsage, "")
-	if err != nil {
-		return nil, nil, err
-	}
-	figures, err := r.hashes(ctx, without, legacy.ModelUsage)
-	if err != nil {
-		return nil, nil, err
+	without, figures, err := r.figures(ctx, legacy.ModelUsage, "")
+	if err != nil || len(without) > maxCells {
+		return without, nil, err
 	}
 	at := make(map[counter]int, len(without))
 	for i, c := range without {
@@ -220,8 +214,8 @@ func less(a, b legacy.Counter) legacy.Counter {
 // attributed gives an account's cost by a model, from what relaystore's own records have
 // left; the service's leave none.
 func (r *redisReader) attributed(c counter, found legacy.Counter, costs map[string]string) decimal.Decimal {
-	requests, _ := legacy.ParseAmount(costs["requests:"+c.model])
-	if requests.IntPart() != found.Requests {
+	requests, _ := strconv.ParseInt(costs["requests:"+c.model], 10, 64)
+	if requests != found.Requests {
 		r.vague[c.slot], r.unattributed = true, true
 	}
 	amount, _ := legacy.ParseAmount(costs["cost:"+c.model])
@@ -241,23 +235,35 @@ func parsed(id string) uuid.UUID {
 	return u
 }
 
-// hashes reads counters. A damaged figure counts as nothing and makes its slot vague.
-func (r *redisReader) hashes(ctx context.Context, counters []counter, kind legacy.Kind) ([]legacy.Counter, error) {
-	raw, err := each(ctx, r, counters, func(c counter) rueidis.Completed {
+// figures finds and reads counters. Where they are more than maxCells, it only finds them.
+func (r *redisReader) figures(ctx context.Context, kind legacy.Kind, owner string) ([]counter, []legacy.Counter, error) {
+	asked, err := r.members(ctx, kind, owner)
+	if err != nil || len(asked) > maxCells {
+		return asked, nil, err
+	}
+	return r.hashes(ctx, asked, kind)
+}
+
+// hashes reads the counters that are there. A damaged figure counts as nothing and makes
+// its slot vague.
+func (r *redisReader) hashes(ctx context.Context, asked []counter, kind legacy.Kind) (counters []counter, found []legacy.Counter, err error) {
+	raw, err := each(ctx, r, asked, func(c counter) rueidis.Completed {
 		return r.client.B().Hgetall().Key(c.key(kind)).Build()
 	}, (*rueidis.RedisMessage).AsStrMap)
-	out := make([]legacy.Counter, len(raw))
 	for i, fields := range raw {
-		var faults []string
-		out[i], faults = legacy.ParseCounter(fields)
-		if all, ok := legacy.ParseAmount(fields["allTokens"]); ok {
-			out[i].Total = all.IntPart() // what the record said, also if its parts are more
+		if len(fields) == 0 {
+			continue
 		}
-		if len(faults) > 0 && faults[0] != "" {
-			r.vague[counters[i].slot] = true
+		f, faults := legacy.ParseCounter(fields)
+		if all, err := strconv.ParseInt(fields["allTokens"], 10, 64); err == nil && all >= 0 {
+			f.Total = all // what the record said, also if its parts are more
 		}
+		if len(faults) > 0 {
+			r.vague[asked[i].slot] = true
+		}
+		counters, found = append(counters, asked[i]), append(found, f)
 	}
-	return out, err
+	return counters, found, err
 }
 
 func (r *redisReader) strings(ctx context.Context, owners []owned, key func(owned) string) ([]string, error) {
