@@ -41,6 +41,7 @@ func setupRedis(t *testing.T, keys int) *redisBundle {
 	t.Helper()
 	b := &redisBundle{bundle: setup(t, keys), stack: startStack(t, devstack.Options{SkipPostgres: true})}
 	b.redis = testdb.RedisAt(t, b.stack.RedisURL)
+	b.do(t, b.redis.B().ConfigSet().ParameterValue().ParameterValue("appendonly", "no").Build()) // no test kills it
 	for i, k := range b.keys {
 		b.do(t, b.redis.B().Hset().Key("apikey:"+k).FieldValue().FieldValue("id", k).FieldValue("name", fmt.Sprintf("key %d", i)).Build())
 	}
@@ -133,6 +134,8 @@ func (b *redisBundle) dump(t *testing.T) legacyDump {
 			return c.Smembers().Key(key).Build()
 		case "list":
 			return c.Lrange().Key(key).Start(0).Stop(-1).Build()
+		case "zset":
+			return c.Zrange().Key(key).Min("0").Max("-1").Build()
 		}
 		return c.Xrange().Key(key).Start("-").End("+").Build()
 	})
