@@ -161,5 +161,5 @@ func (s *Switches) apply(t DataType, c Config) {
 		}
 		return
 	}
-	s.Cache.Follow(string(t), cache.Policy{Off: !c.EnableCache, TTL: c.CacheTTL})
+	s.Cache.Follow(string(t), cache.Policy{Off: !c.EnableCache, PrimaryFirst: c.ReadStrategy == DatabaseFirst, TTL: c.CacheTTL})
 }
