@@ -16,7 +16,7 @@ const refusedByFence = "RS001"
 
 var (
 	// ErrMoved means that a write has changed nothing, because the data type's primary is
-	// the other storage by now: [Place.Do] goes there. Its code is ReadOnly.
+	// the other storage by now: [Follow] goes there. Its code is ReadOnly.
 	ErrMoved  = result.New(result.ReadOnly, "the data type's primary is another one now")
 	errPaused = result.New(result.ReadOnly, "the data type's primary is being switched: only reads go on")
 	errInTx   = result.New(result.InvalidQuery, "a transaction covers what is in PostgreSQL: the data type's primary is Redis")

@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -108,12 +109,14 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 	return err
 }
 
-// begin has the fence, if there is one, checked in the round trip that begins.
+// begin has the fence, if there is one, checked in the round trip that begins. The
+// server ends such a transaction whose process stands still: a move waits for it.
 func (p *Postgres) begin(epoch int64) pgx.TxOptions {
 	if p.fence == nil {
 		return pgx.TxOptions{}
 	}
-	return pgx.TxOptions{BeginQuery: "begin; " + p.fence.sql(epoch)}
+	idle := strconv.FormatInt(p.OpTimeout.Milliseconds(), 10)
+	return pgx.TxOptions{BeginQuery: "begin; set local idle_in_transaction_session_timeout = " + idle + "; " + p.fence.sql(epoch)}
 }
 
 // Append runs f, one statement that does no harm when it runs twice. A caller

@@ -251,12 +251,12 @@ func (p *Place) Redis() *Redis {
 	return p.store
 }
 
-// Do runs f with the Redis primary, or with nil where PostgreSQL is the primary, and once
-// more where f is ErrMoved: it has changed nothing then.
-func (p *Place) Do(f func(*Redis) error) error {
+// Follow runs a write of a repo that asks its Place where to go, and again while that
+// has moved under way: it has changed nothing then.
+func Follow[T any](write func() (T, error)) (T, error) {
 	for {
-		if err := f(p.Redis()); p == nil || !errors.Is(err, ErrMoved) {
-			return err
+		if v, err := write(); !errors.Is(err, ErrMoved) {
+			return v, err
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (s *Switches) Place(t DataType) *Place {
 	if s.places[t] == nil {
 		s.places[t] = &Place{store: s.Redis}
 		if s.Redis == nil { // fails the calls of a process that cannot follow
-			s.places[t].store = &Redis{Connect: noRedis}
+			s.places[t].store = &Redis{Connect: noRedis, switches: s}
 		}
 	}
 	return s.places[t]
@@ -207,7 +207,7 @@ func (s *Switches) follow(states map[DataType]State) {
 		}
 		if before != nil {
 			s.apply(t, now.Effective)
-			if now.Step != was.Step {
+			if now.PrimaryStorage == was.PrimaryStorage && now.Step != was.Step {
 				s.Logger.Info("relaystore: a data type's primary is being moved", "dataType", t, "step", now.Step, "primary", now.PrimaryStorage)
 				continue
 			}

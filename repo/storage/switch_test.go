@@ -88,7 +88,7 @@ func TestRefusedSwitchesWriteNothing(t *testing.T) {
 	redis.PrimaryStorage = strategy.PrimaryRedis
 	s := client.Storage.SwitchStorageStrategy(t.Context(), strategy.Session, redis)
 	require.ErrorIs(t, s.Err(), result.InvalidQuery)
-	require.JSONEq(t, `{"success": false, "error": `+document(t, result.From(s.Err()).Message)+`, "code": "DB_INVALID_QUERY", "details": {"field": "primaryStorage"},
+	require.JSONEq(t, `{"success": false, "error": `+document(t, result.From(s.Err()).Message)+`, "code": "DB_INVALID_QUERY", "details": {"field": "enableCache"},
 		"previousStrategy": {"primaryStorage": "postgres", "enableCache": true, "cacheTTL": 600, "readStrategy": "cache_first", "writeStrategy": "write_around"}}`, document(t, s))
 	require.Error(t, client.Storage.SwitchStorageStrategy(t.Context(), "limits", off).Err())
 	behindUsage := strategy.Default(strategy.Usage, true)
@@ -233,7 +233,9 @@ func TestPrimaryFirst(t *testing.T) {
 	require.Error(t, client.APIKeys.GetAPIKey(short, k.ID).Err(), "it is down")
 	proxy.Pass()
 	eventually(t, func() bool { return client.APIKeys.GetAPIKey(t.Context(), k.ID).Err() == nil })
-	ask()
+	_, err = conn.Exec(t.Context(), "UPDATE api_keys SET concurrency_limit = 1000 WHERE id = $1", k.ID)
+	require.NoError(t, err)
+	eventually(t, func() bool { return limit() == 1000 })
 }
 
 // The second process is the first to ask for the key once its tombstone has gone.
