@@ -28,7 +28,7 @@ ALTER TABLE storage_strategies ADD CONSTRAINT storage_strategies_primary
 -- switch's copy. The lock makes a switch wait for the transactions that have passed
 -- here; the query has a snapshot of its own, which is newer than the lock. Where the
 -- transaction has one snapshot for all, the row's lock finds out that it is too old
--- (serialization_failure).
+-- (serialization_failure), and a move begins after it.
 -- +goose StatementBegin
 CREATE FUNCTION storage_fence(of_type text, at_epoch bigint, as_holder uuid DEFAULT NULL) RETURNS boolean
     LANGUAGE plpgsql AS $$
@@ -39,7 +39,7 @@ BEGIN
     IF current_setting('transaction_isolation') = 'read committed' THEN
         SELECT * INTO p FROM storage_primaries s WHERE s.data_type = of_type;
     ELSE
-        SELECT * INTO p FROM storage_primaries s WHERE s.data_type = of_type FOR KEY SHARE;
+        SELECT * INTO p FROM storage_primaries s WHERE s.data_type = of_type FOR SHARE;
     END IF;
     IF as_holder IS NOT NULL THEN
         IF p.holder = as_holder AND p.step = 'copying' THEN

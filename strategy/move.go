@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -189,12 +190,7 @@ func (m *move) begin(ctx context.Context) error {
 	return m.Look(ctx)
 }
 
-func (m *move) leased() time.Duration {
-	if m.lease > 0 {
-		return m.lease
-	}
-	return moveLease
-}
+func (m *move) leased() time.Duration { return cmp.Or(m.lease, moveLease) }
 
 // pause is done when nobody writes any more.
 func (m *move) pause(ctx context.Context) error {
@@ -304,7 +300,7 @@ func (m *move) tell(step string) {
 
 // keep renews the lease until ctx ends.
 func (m *move) keep(ctx context.Context, lose context.CancelCauseFunc) {
-	tick := time.NewTicker(m.leased() / 5)
+	tick := time.NewTicker(cmp.Or(m.renewEvery, m.leased()/5))
 	defer tick.Stop()
 	for {
 		select {

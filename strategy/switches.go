@@ -44,15 +44,15 @@ type Switches struct {
 	// Logger takes one line a switch.
 	Logger *slog.Logger
 
-	queries db.Queries
-	lease   time.Duration // of a move; 0 is moveLease
-	mu      sync.Mutex    // of whoever looks or switches
-	states  atomic.Pointer[map[DataType]State]
-	changed atomic.Pointer[chan struct{}] // closed when states changes
-	hurry   chan struct{}
-	places  map[DataType]*Place
-	stop    context.CancelFunc
-	work    sync.WaitGroup
+	queries           db.Queries
+	lease, renewEvery time.Duration // of a move; 0 are moveLease and a fifth of it
+	mu                sync.Mutex    // of whoever looks or switches
+	states            atomic.Pointer[map[DataType]State]
+	changed           atomic.Pointer[chan struct{}] // closed when states changes
+	hurry             chan struct{}
+	places            map[DataType]*Place
+	stop              context.CancelFunc
+	work              sync.WaitGroup
 }
 
 // Place tells where t's records are from Start on. It is called before that.
