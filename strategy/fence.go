@@ -61,23 +61,32 @@ func (f *fence) sql(epoch int64) string {
 // pass runs f at the epoch that this process follows, and again where that was over. A
 // nil fence is always open.
 func (f *fence) pass(ctx context.Context, write func(epoch int64) error) error {
-	if f == nil || f.holder != uuid.Nil {
+	if f == nil {
 		return write(0)
+	}
+	if f.holder != uuid.Nil {
+		if err := write(0); !refused(err) {
+			return err
+		}
+		return errLost
 	}
 	for {
 		epoch, err := f.switches.await(ctx, f.kind, PrimaryPostgres)
 		if err != nil {
 			return err
 		}
-		err = write(epoch)
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != refusedByFence {
+		if err = write(epoch); !refused(err) {
 			return err
 		}
 		if f.switches.Look(ctx) != nil {
 			return errPaused
 		}
 	}
+}
+
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == refusedByFence
 }
 
 // check is for calls inside a transaction, which cannot wait or go elsewhere.

@@ -186,7 +186,7 @@ func (s *Switches) read(ctx context.Context, c db.DBTX) (states map[DataType]Sta
 		case row.Switched:
 			c = Config{primary, row.EnableCache, time.Duration(row.CacheTtl) * time.Second, ReadStrategy(row.ReadStrategy), WriteStrategy(row.WriteStrategy)}
 		case primary == PrimaryRedis:
-			c = Config{primary, false, 0, DatabaseFirst, WriteThrough}
+			c = DefaultOn(primary, t)
 		}
 		states[t] = State{Config: c, Epoch: row.Epoch, Effective: s.Machinery.Effective(t, c), Step: row.Step, fence: row.Fence}
 		lapsed = lapsed || row.Lapsed
