@@ -79,7 +79,8 @@ WITH registered AS (
     CROSS JOIN unnest($16::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
+    SELECT nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[])
+    WHERE storage_fence('usage', $19)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -118,6 +119,7 @@ type UsageBatchAppendParams struct {
 	RequestHashes       []uuid.UUID
 	FirstAt             time.Time
 	LastAt              time.Time
+	Epoch               int64
 }
 
 // The fast path: writes a batch of new records in one statement, the registry of
@@ -125,7 +127,7 @@ type UsageBatchAppendParams struct {
 // the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 // has to sort it out when a requestId is registered already (unique_violation) or
 // one of the distinct keys does not exist (not_null_violation: then there is no
-// batch). It waits for a transaction that has one of the requestIds for lock_timeout,
+// batch). storage_fence refuses an epoch that is over. It waits for a transaction that has one of the requestIds for lock_timeout,
 // then it is lock_not_available. Keys are counted by their primary key, once a key.
 //
 //	WITH registered AS (
@@ -135,7 +137,8 @@ type UsageBatchAppendParams struct {
 //	    CROSS JOIN unnest($16::uuid[]) AS h
 //	), batch AS (
 //	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-//	    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
+//	    SELECT nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[])
+//	    WHERE storage_fence('usage', $19)
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -173,6 +176,7 @@ func (q *Queries) UsageBatchAppend(ctx context.Context, db DBTX, arg UsageBatchA
 		arg.RequestHashes,
 		arg.FirstAt,
 		arg.LastAt,
+		arg.Epoch,
 	)
 	if err != nil {
 		return 0, err
@@ -203,7 +207,7 @@ WITH input AS (
     ON CONFLICT (request_hash) DO NOTHING
     RETURNING request_hash
 ), batch AS (
-    SELECT nextval('usage_batch_id')::bigint AS batch_id
+    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', $16)
 ), written AS (
     INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
         cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
@@ -241,6 +245,7 @@ type UsageBatchInsertParams struct {
 	TotalTokens         []int64
 	Costs               []dbtype.Decimal
 	LockTimeout         string
+	Epoch               int64
 }
 
 type UsageBatchInsertRow struct {
@@ -281,7 +286,7 @@ type UsageBatchInsertRow struct {
 //	    ON CONFLICT (request_hash) DO NOTHING
 //	    RETURNING request_hash
 //	), batch AS (
-//	    SELECT nextval('usage_batch_id')::bigint AS batch_id
+//	    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', $16)
 //	), written AS (
 //	    INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
 //	        cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
@@ -318,6 +323,7 @@ func (q *Queries) UsageBatchInsert(ctx context.Context, db DBTX, arg UsageBatchI
 		arg.TotalTokens,
 		arg.Costs,
 		arg.LockTimeout,
+		arg.Epoch,
 	)
 	if err != nil {
 		return nil, err
@@ -724,7 +730,8 @@ WITH registered AS (
     WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+    SELECT nextval('usage_batch_id'), $1, $1, 1
+    WHERE storage_fence('usage', $16)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -751,6 +758,7 @@ type UsageRecordAppendParams struct {
 	Model               string
 	RequestHash         uuid.UUID
 	LockTimeout         string
+	Epoch               int64
 }
 
 // UsageBatchAppend of one record: without arrays it takes a sixth less time. The nil
@@ -763,7 +771,8 @@ type UsageRecordAppendParams struct {
 //	    WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
 //	), batch AS (
 //	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-//	    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+//	    SELECT nextval('usage_batch_id'), $1, $1, 1
+//	    WHERE storage_fence('usage', $16)
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -789,6 +798,7 @@ func (q *Queries) UsageRecordAppend(ctx context.Context, db DBTX, arg UsageRecor
 		arg.Model,
 		arg.RequestHash,
 		arg.LockTimeout,
+		arg.Epoch,
 	)
 	return err
 }

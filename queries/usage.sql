@@ -8,7 +8,7 @@ SELECT usage_ensure_month(@month::timestamptz);
 -- the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 -- has to sort it out when a requestId is registered already (unique_violation) or
 -- one of the distinct keys does not exist (not_null_violation: then there is no
--- batch). It waits for a transaction that has one of the requestIds for lock_timeout,
+-- batch). storage_fence refuses an epoch that is over. It waits for a transaction that has one of the requestIds for lock_timeout,
 -- then it is lock_not_available. Keys are counted by their primary key, once a key.
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
@@ -17,7 +17,8 @@ WITH registered AS (
     CROSS JOIN unnest(@request_hashes::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[]))
+    SELECT nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[])
+    WHERE storage_fence('usage', @epoch)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -46,7 +47,8 @@ WITH registered AS (
     WHERE @request_hash::uuid <> '00000000-0000-0000-0000-000000000000'
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), @occurred_at, @occurred_at, 1)
+    SELECT nextval('usage_batch_id'), @occurred_at, @occurred_at, 1
+    WHERE storage_fence('usage', @epoch)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
@@ -87,7 +89,7 @@ WITH input AS (
     ON CONFLICT (request_hash) DO NOTHING
     RETURNING request_hash
 ), batch AS (
-    SELECT nextval('usage_batch_id')::bigint AS batch_id
+    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', @epoch)
 ), written AS (
     INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
         cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // behind records under write_behind: calls that come together share a round trip
@@ -28,9 +29,33 @@ func newBehind(r *Repo, j *cache.Journal) *behind {
 }
 
 // write gives the outcomes of entries, under write_behind once the journal has
-// them.
+// them. Those whose primary has moved under way follow it.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
-	redis := r.Place.Redis()
+	all := r.writeHere(ctx, entries)
+	for at := moved(all); len(at) > 0; at = moved(all) {
+		again := make([]entry, len(at))
+		for i, n := range at {
+			again[i] = all[n].entry
+		}
+		for i, w := range r.writeHere(ctx, again) {
+			all[at[i]] = w
+		}
+	}
+	return all
+}
+
+// moved finds the entries that have changed nothing, for their primary is another now.
+func moved(all []*waiting) (at []int) {
+	for i, w := range all {
+		if !w.unsure && errors.Is(w.outcome.err, strategy.ErrMoved) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func (r *Repo) writeHere(ctx context.Context, entries []entry) []*waiting {
+	redis := r.onRedis()
 	switch {
 	case redis != nil:
 		return r.writeRedis(ctx, redis, entries)

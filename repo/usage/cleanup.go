@@ -61,7 +61,7 @@ func (r *Repo) Cleanup(ctx context.Context, o CleanupOptions) result.Result[Clea
 	if o.RetentionDays < 1 || o.RetentionDays > maxRetentionDays {
 		return result.Of(Cleanup{}, error(result.Invalid("retentionDays", "must lie between 1 and %d", maxRetentionDays)))
 	}
-	if redis := r.Place.Redis(); redis != nil {
+	if redis := r.onRedis(); redis != nil {
 		return result.Of(redisCleanup(ctx, redis, o))
 	}
 	cut := r.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -o.RetentionDays)

@@ -29,10 +29,7 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	if err != nil {
 		return CostAnalysis{}, err
 	}
-	if redis := r.Place.Redis(); redis != nil {
-		if r.Primary.InTx() {
-			return CostAnalysis{}, errRedisInTx
-		}
+	if redis := r.onRedis(); redis != nil {
 		return r.redisCosts(ctx, redis, q, &days)
 	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures, as for stats

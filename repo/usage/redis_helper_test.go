@@ -68,24 +68,38 @@ func (b *redisBundle) process(t *testing.T, redisURL string) *redisProcess {
 func openOnRedis(t *testing.T, database, redisURL string) *redisProcess {
 	t.Helper()
 	primary := &strategy.Postgres{Pool: testdb.Pool(t, database), Retry: strategy.DefaultRetry, OpTimeout: time.Minute}
+	connect := func(tune func(*rueidis.ClientOption)) (rueidis.Client, error) {
+		o, err := rueidis.ParseURL(redisURL)
+		if err != nil {
+			return nil, err
+		}
+		o.DisableCache, o.DisableRetry, o.ForceSingleClient = true, true, true
+		tune(&o)
+		return rueidis.NewClient(o)
+	}
 	s := &strategy.Switches{
 		Primary: primary, Machinery: strategy.Machinery{Redis: true}, Logger: slog.New(slog.DiscardHandler),
+		Movers: map[strategy.DataType]strategy.Mover{strategy.Usage: noCopy{}, strategy.APIKey: noCopy{}},
 		Redis: &strategy.Redis{
 			Retry:     strategy.RetryPolicy{MaxRetries: 100, BaseDelay: 10 * time.Millisecond, MaxDelay: 100 * time.Millisecond},
 			OpTimeout: time.Minute, Zone: time.FixedZone("", 8*3600),
-			Connect: func() (rueidis.Client, error) {
-				o, err := rueidis.ParseURL(redisURL)
-				require.NoError(t, err)
-				o.DisableCache, o.DisableRetry, o.ForceSingleClient = true, true, true
-				return rueidis.NewClient(o)
+			Connect: func() (rueidis.Client, error) { return connect(func(*rueidis.ClientOption) {}) },
+			Watch: func(prefixes []string, changed func([]rueidis.RedisMessage)) (rueidis.Client, error) {
+				return connect(func(o *rueidis.ClientOption) {
+					o.DisableCache, o.OnInvalidations, o.ClientTrackingOptions = false, changed, []string{"BCAST"}
+					for _, p := range prefixes {
+						o.ClientTrackingOptions = append(o.ClientTrackingOptions, "PREFIX", p)
+					}
+				})
 			},
 		},
 	}
+	require.NoError(t, s.Look(t.Context()))
+	s.Guard(primary)
 	r := New(Config{
-		Primary: primary, Place: s.Place(strategy.Usage), Keys: s.Place(strategy.APIKey), Accounts: s.Place(strategy.Account),
+		Primary: primary.For(strategy.Usage), Place: s.Place(strategy.Usage), Keys: s.Place(strategy.APIKey), Accounts: s.Place(strategy.Account),
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	require.NoError(t, s.Look(t.Context()))
 	s.Start()
 	t.Cleanup(func() {
 		require.NoError(t, r.Close(context.Background()))
@@ -94,6 +108,25 @@ func openOnRedis(t *testing.T, database, redisURL string) *redisProcess {
 	})
 	return &redisProcess{r, s}
 }
+
+// noCopy moves a primary and leaves the data where it is; before, if set, it waits.
+type noCopy struct{ until chan struct{} }
+
+func (c noCopy) ToRedis(context.Context, strategy.Move) error { return nil }
+
+func (c noCopy) ToPostgres(ctx context.Context, _ strategy.Move) error {
+	if c.until == nil {
+		return nil
+	}
+	select {
+	case <-c.until:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c noCopy) Compare(context.Context, strategy.Move) (int64, error) { return 0, nil }
 
 func (b *redisBundle) do(t *testing.T, cmd rueidis.Completed) rueidis.RedisMessage {
 	t.Helper()

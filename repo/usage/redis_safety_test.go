@@ -129,8 +129,8 @@ func requireSameValues(t *testing.T, want, got legacyDump) {
 	}
 }
 
-// TestRedisFence: a process that has missed a switch writes nothing to Redis any more;
-// the record goes to where usage is now.
+// TestRedisFence: while usage is moved nothing is written, and a process that has missed
+// the move writes to where usage is now.
 func TestRedisFence(t *testing.T) {
 	t.Parallel()
 	b := setupRedis(t, 1)
@@ -138,13 +138,30 @@ func TestRedisFence(t *testing.T) {
 	require.NoError(t, b.RecordUsage(t.Context(), sample(b.keys[0])).Err())
 	before := b.dump(t)
 
-	b.do(t, b.redis.B().Set().Key(strategy.EpochKey(strategy.Usage)).Value("99").Build())
+	copying := noCopy{make(chan struct{})}
+	other.switches.Movers[strategy.Usage] = copying
+	moved, held := make(chan error, 1), make(chan struct{})
+	go func() {
+		moved <- other.switches.Move(context.WithoutCancel(t.Context()), strategy.Usage, onPostgres, func(p strategy.Progress) {
+			if p.Step == strategy.MoveCopying {
+				select {
+				case <-held:
+				default:
+					close(held)
+				}
+			}
+		}).Err()
+	}()
+	<-held
 	r := sample(b.keys[0])
 	r.RequestID = "fenced"
-	require.ErrorIs(t, b.RecordUsage(t.Context(), r).Err(), result.ReadOnly)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, b.RecordUsage(ctx, r).Err(), result.ReadOnly)
 	requireSameValues(t, before, b.dump(t))
 
-	require.NoError(t, other.switches.Switch(t.Context(), strategy.Usage, onPostgres).Err())
+	close(copying.until)
+	require.NoError(t, <-moved)
 	s := b.RecordUsage(t.Context(), r)
 	require.NoError(t, s.Err())
 	require.False(t, s.Duplicate)

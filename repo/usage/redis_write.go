@@ -23,20 +23,22 @@ const (
 	ownRepeats = time.Minute
 )
 
-var errRedisInTx = result.New(result.InvalidQuery, "usage has its primary in Redis: a transaction covers what is in PostgreSQL")
-
 // maxRedisCost is what the micro-dollar fields can count, as JavaScript's numbers.
 var maxRedisCost = decimal.New(9, 9)
 
-// writeRedis counts entries in a Redis primary. Where usage is switched meanwhile, what
-// is not counted goes to where it is then.
+// onRedis gives the Redis that is the primary. Inside a transaction there is none: the
+// fence refuses what is asked there.
+func (r *Repo) onRedis() *strategy.Redis {
+	if r.Primary.InTx() {
+		return nil
+	}
+	return r.Place.Redis()
+}
+
+// writeRedis counts entries in a Redis primary.
 func (r *Repo) writeRedis(ctx context.Context, redis *strategy.Redis, entries []entry) []*waiting {
 	all, _ := await(entries)
-	switch {
-	case r.Primary.InTx():
-		refuse(all, errRedisInTx)
-		return all
-	case !r.writer.enter():
+	if !r.writer.enter() {
 		refuse(all, errClosed)
 		return all
 	}
@@ -49,9 +51,6 @@ func (r *Repo) writeRedis(ctx context.Context, redis *strategy.Redis, entries []
 		}
 		r.writer.batches.add(len(batch))
 		r.countOnRedis(ctx, redis, batch, mustExist)
-	}
-	if r.Place.Redis() == nil {
-		r.follow(ctx, all)
 	}
 	return all
 }
@@ -87,26 +86,9 @@ func (r *Repo) countable(ctx context.Context, all []*waiting, onRedis bool) []*w
 	return todo
 }
 
-// follow writes to PostgreSQL what Redis has refused since usage is there.
-func (r *Repo) follow(ctx context.Context, all []*waiting) {
-	var at []int
-	var entries []entry
-	for i, w := range all {
-		if errors.Is(w.outcome.err, result.ReadOnly) {
-			at, entries = append(at, i), append(entries, w.entry)
-		}
-	}
-	if len(at) > 0 {
-		for i, w := range r.write(ctx, entries) {
-			all[at[i]] = w
-		}
-	}
-}
-
-// countOnRedis counts a batch, which the caller's leaving no longer stops.
+// countOnRedis counts a batch. A record that is repeated after a lost answer finds itself
+// there.
 func (r *Repo) countOnRedis(ctx context.Context, redis *strategy.Redis, batch []*waiting, mustExist bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redis.OpTimeout)
-	defer cancel()
 	calls := make([]strategy.Call, len(batch))
 	for i, w := range batch {
 		calls[i] = redisCall(&w.entry, redis.Zone, r.RequestIDWindow, mustExist)
@@ -117,8 +99,8 @@ func (r *Repo) countOnRedis(ctx context.Context, redis *strategy.Redis, batch []
 		left, leftCalls := batch[:0:0], calls[:0:0]
 		for i, w := range batch {
 			w.outcome = redisOutcome(replies[i])
-			if connectionLost(w.outcome.err) {
-				lost = w.outcome.err
+			if err := w.outcome.err; errors.Is(err, result.ConnectionFailed) {
+				lost, w.unsure = err, w.unsure || result.From(err).Details["outcomeUnknown"] == true
 				left, leftCalls = append(left, w), append(leftCalls, calls[i])
 			}
 		}
@@ -126,8 +108,6 @@ func (r *Repo) countOnRedis(ctx context.Context, redis *strategy.Redis, batch []
 		return lost
 	}, func(error) bool { return true })
 }
-
-func connectionLost(err error) bool { return errors.Is(err, result.ConnectionFailed) }
 
 func redisOutcome(reply strategy.Reply) outcome {
 	if reply.Err != nil {
