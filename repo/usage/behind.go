@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -58,20 +59,26 @@ func (r *Repo) writeHere(ctx context.Context, entries []entry) []*waiting {
 	redis := r.onRedis()
 	switch {
 	case redis != nil:
-		return r.writeRedis(ctx, redis, entries)
+		return r.ofKnownKeys(ctx, r.Keys.Redis() == nil, entries, func(ctx context.Context, known []entry) []*waiting {
+			return r.writeRedis(ctx, redis, known)
+		})
 	case r.Primary.InTx():
-		return r.writeInTx(ctx, entries)
+		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writeInTx)
 	case r.behind == nil || r.through.Load():
-		return r.writer.write(ctx, entries)
+		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writer.write)
 	}
-	return r.behind.write(ctx, entries)
+	return r.ofKnownKeys(ctx, true, entries, r.behind.journaled)
 }
 
-// write leaves out the entries of unknown keys.
-func (b *behind) write(ctx context.Context, entries []entry) []*waiting {
-	unknown := b.repo.keys.unknown(ctx, entries)
+// ofKnownKeys writes the entries whose keys exist; all of them where it need not look,
+// because the statement does.
+func (r *Repo) ofKnownKeys(ctx context.Context, look bool, entries []entry, write func(context.Context, []entry) []*waiting) []*waiting {
+	var unknown map[uuid.UUID]struct{}
+	if look {
+		unknown = r.keys.unknown(ctx, entries)
+	}
 	if len(unknown) == 0 {
-		return b.journaled(ctx, entries)
+		return write(ctx, entries)
 	}
 	all := make([]*waiting, len(entries))
 	var rest []entry
@@ -84,7 +91,7 @@ func (b *behind) write(ctx context.Context, entries []entry) []*waiting {
 		rest, at = append(rest, e), append(at, i)
 	}
 	if len(rest) > 0 {
-		for i, w := range b.journaled(ctx, rest) {
+		for i, w := range write(ctx, rest) {
 			all[at[i]] = w
 		}
 	}

@@ -155,13 +155,13 @@ func (r *Repo) append(ctx context.Context, batch []*waiting, patience string) (o
 func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting, epoch int64, patience string) error {
 	if len(batch) > 1 {
 		params := appendParams(batch, patience)
-		params.Epoch = epoch
+		params.Epoch, params.KeysElsewhere = epoch, r.Keys.Redis() != nil
 		_, err := r.queries.UsageBatchAppend(ctx, c, params)
 		return err
 	}
 	w := batch[0]
 	return r.queries.UsageRecordAppend(ctx, c, db.UsageRecordAppendParams{
-		Epoch: epoch, LockTimeout: patience, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
+		Epoch: epoch, KeysElsewhere: r.Keys.Redis() != nil, LockTimeout: patience, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
 		APIKeyID: w.key, AccountID: w.account, AccountType: w.AccountType, Model: w.Model,
 		Requests: w.RequestCount, InputTokens: w.InputTokens, OutputTokens: w.OutputTokens,
 		CacheCreationTokens: w.CacheCreationTokens, CacheReadTokens: w.CacheReadTokens, TotalTokens: w.TotalTokens,
@@ -181,7 +181,7 @@ func sortedOut(err error) bool {
 // somebody else's record: a second look tells.
 func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, epoch int64, repeat bool, lockTimeout string) ([]outcome, error) {
 	params := insertParams(batch)
-	params.LockTimeout, params.Epoch = lockTimeout, epoch
+	params.LockTimeout, params.Epoch, params.KeysElsewhere = lockTimeout, epoch, r.Keys.Redis() != nil
 	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
 	if err == nil && repeat && slices.ContainsFunc(rows, func(row db.UsageBatchInsertRow) bool { return !row.Written }) {
 		var again []db.UsageBatchInsertRow

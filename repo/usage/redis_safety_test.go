@@ -207,6 +207,30 @@ func TestRedisKeysInPostgres(t *testing.T) {
 	requireRefused(t, p.RecordUsage(t.Context(), sample(uuid.NewString())).Err(), result.RecordNotFound, "apiKeyId")
 }
 
+// TestPostgresKeysInRedis: keys alone are on Redis, which tells the ledger which there are.
+func TestPostgresKeysInRedis(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 0)
+	p := b.process(t, b.stack.RedisURL)
+	require.NoError(t, p.switches.Switch(t.Context(), strategy.Usage, onPostgres).Err())
+	key := uuid.NewString()
+	b.do(t, b.redis.B().Hset().Key("apikey:"+key).FieldValue().FieldValue("id", key).Build())
+	require.NoError(t, p.RecordUsage(t.Context(), sample(key)).Err())
+	r := sample(key)
+	r.RequestID = "a request"
+	for i, s := range p.RecordUsageBatch(t.Context(), []Record{r, sample(uuid.NewString()), r}) {
+		switch i {
+		case 1:
+			requireRefused(t, s.Err(), result.RecordNotFound, "apiKeyId")
+		default:
+			require.NoError(t, s.Err())
+			require.Equal(t, i == 2, s.Duplicate)
+		}
+	}
+	require.Equal(t, int64(2), total(t, p.Repo, StatsQuery{APIKeyID: key}).TotalRequests)
+	require.Len(t, b.dump(t), 1)
+}
+
 // TestRedisCancelled: who leaves before the write starts has written nothing.
 func TestRedisCancelled(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 	"github.com/shopspring/decimal"
 
@@ -44,7 +43,7 @@ func (r *Repo) writeRedis(ctx context.Context, redis *strategy.Redis, entries []
 	}
 	defer r.writer.leave()
 	mustExist := r.Keys.Redis() != nil
-	for batch := range slices.Chunk(r.countable(ctx, all, mustExist), redisBatch) {
+	for batch := range slices.Chunk(countable(all), redisBatch) {
 		if err := ctx.Err(); err != nil {
 			refuse(batch, err)
 			continue
@@ -61,27 +60,15 @@ func refuse(all []*waiting, err error) {
 	}
 }
 
-// countable leaves out what is refused. Where Redis has no API keys, PostgreSQL tells
-// which there are.
-func (r *Repo) countable(ctx context.Context, all []*waiting, onRedis bool) []*waiting {
-	var unknown map[uuid.UUID]struct{}
-	if !onRedis {
-		entries := make([]entry, len(all))
-		for i, w := range all {
-			entries[i] = w.entry
-		}
-		unknown = r.keys.unknown(ctx, entries)
-	}
+// countable leaves out what is refused.
+func countable(all []*waiting) []*waiting {
 	todo := make([]*waiting, 0, len(all))
 	for _, w := range all {
-		_, w.outcome.unknown = unknown[w.key]
-		switch {
-		case w.outcome.unknown:
-		case w.Cost.Decimal().Cmp(maxRedisCost) > 0:
+		if w.Cost.Decimal().Cmp(maxRedisCost) > 0 {
 			w.outcome.err = result.Invalid("cost", "must be at most %s where the primary is Redis", maxRedisCost)
-		default:
-			todo = append(todo, w)
+			continue
 		}
+		todo = append(todo, w)
 	}
 	return todo
 }
