@@ -29,6 +29,13 @@
 // age of the oldest that is not. [Repo.CleanupOldStats] deletes old records;
 // figures stay.
 //
+// # A Redis primary
+//
+// Where the primary is Redis, a record is one script that changes every counter of the
+// legacy service's layout, or none, and figures are sums of these counters: by whole
+// hours of one offset, for as long as the layout keeps them. docs/redis-usage.md has what
+// differs.
+//
 // # Time
 //
 // [Repo.GetUsageStats] cuts a range into the hours, days or months of any IANA
