@@ -64,7 +64,7 @@ func (r *Records[V]) fill(ctx, caller context.Context, key *Key, now time.Time) 
 	ticket, unknown, aside := r.table.Begin(key), r.unknown.Begin(key), r.table.BeginAside(key)
 	usable := !r.off.Load() && r.cache.Fresh(now) && r.cache.Fresh(time.Now()) && !r.cache.fences.up(key)
 	vacant := false
-	if usable {
+	if usable && !r.primaryFirst.Load() {
 		if v, known := r.kept(key); known {
 			return found[V]{v, true}, nil // another call has filled it since this one missed it
 		}

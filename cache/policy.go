@@ -7,6 +7,10 @@ type Policy struct {
 	// Off makes each call read the primary. Writers go on telling Redis and the other
 	// processes, which may still have the cache on.
 	Off bool
+	// PrimaryFirst makes each call read the primary, and fill the process's own table;
+	// where the primary is down, that answers for MaxStaleness, or StaleIfError where
+	// that is longer, since the last proof of freshness.
+	PrimaryFirst bool
 	// TTL is how long Redis keeps a record that is filled from now on; 0 is DefaultTTL.
 	TTL time.Duration
 }
@@ -33,6 +37,7 @@ func (r *Records[V]) follow(p Policy) {
 	}
 	r.ttl.Store(p.TTL.Milliseconds())
 	r.off.Store(p.Off)
+	r.primaryFirst.Store(p.PrimaryFirst)
 	if p.Off {
 		r.flush(false)
 		r.dropAside()

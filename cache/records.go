@@ -68,6 +68,8 @@ type Records[V any] struct {
 	misses  atomic.Int64
 	off     atomic.Bool
 	ttl     atomic.Int64 // of what Redis keeps, in ms
+
+	primaryFirst atomic.Bool
 }
 
 // NewRecords adds a kind of records to a cache, which keeps one of each kind and may
@@ -92,7 +94,7 @@ func NewRecords[V any](c *Cache, source Source[V]) *Records[V] {
 // Get gives the record of a key, which must not be changed, or nil where the
 // primary has none. now is the caller's clock.
 func (r *Records[V]) Get(ctx context.Context, key *Key, now time.Time) (*V, error) {
-	if r.cache.Fresh(now) {
+	if !r.primaryFirst.Load() && r.cache.Fresh(now) {
 		if v, known := r.kept(key); known {
 			r.count(key, true)
 			return v, nil

@@ -13,15 +13,22 @@ const staleWait = 250 * time.Millisecond
 // old gives a record that is young enough for a primary that is down, or nil. What
 // was set aside when the connection was lost counts from the last proof before that.
 func (r *Records[V]) old(key *Key, now time.Time) *V {
-	if r.StaleIfError <= 0 || r.cache == nil {
+	if r.cache == nil {
 		return nil
 	}
-	if r.cache.Age(now) <= r.StaleIfError {
+	longest := r.StaleIfError
+	if r.primaryFirst.Load() {
+		longest = max(longest, r.cache.opts.MaxStaleness)
+	}
+	if longest <= 0 {
+		return nil
+	}
+	if r.cache.Age(now) <= longest {
 		if v := r.table.Get(key); v != nil {
 			return v
 		}
 	}
-	if r.cache.fresh.ageBefore(now) <= r.StaleIfError {
+	if r.cache.fresh.ageBefore(now) <= longest {
 		return r.table.Aside(key)
 	}
 	return nil

@@ -7,16 +7,243 @@ package db
 
 import (
 	"context"
+	"time"
+
+	"github.com/google/uuid"
 )
 
-const storageStrategyList = `-- name: StorageStrategyList :many
-SELECT data_type, primary_storage, enable_cache, cache_ttl, read_strategy, write_strategy, epoch
-FROM storage_strategies ORDER BY data_type LIMIT 16
+const storageHolds = `-- name: StorageHolds :one
+SELECT (CASE $1::text
+    WHEN 'apikey' THEN EXISTS (SELECT FROM api_keys)
+    WHEN 'account' THEN EXISTS (SELECT FROM accounts)
+    WHEN 'session' THEN EXISTS (SELECT FROM sessions)
+    ELSE EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records)
+END)::boolean AS holds
 `
 
-type StorageStrategyListRow struct {
+// Tells whether PostgreSQL has anything of a data type. One index entry a table. One
+// row.
+//
+//	SELECT (CASE $1::text
+//	    WHEN 'apikey' THEN EXISTS (SELECT FROM api_keys)
+//	    WHEN 'account' THEN EXISTS (SELECT FROM accounts)
+//	    WHEN 'session' THEN EXISTS (SELECT FROM sessions)
+//	    ELSE EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records)
+//	END)::boolean AS holds
+func (q *Queries) StorageHolds(ctx context.Context, db DBTX, dataType string) (bool, error) {
+	row := db.QueryRow(ctx, storageHolds, dataType)
+	var holds bool
+	err := row.Scan(&holds)
+	return holds, err
+}
+
+const storageMoveBegin = `-- name: StorageMoveBegin :execrows
+UPDATE storage_primaries SET step = 'pausing', holder = $1, began_at = clock_timestamp(), done = 0, total = 0,
+    lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+WHERE data_type = $3 AND epoch = $4 AND (step IS NULL OR lease_expires_at <= clock_timestamp())
+`
+
+type StorageMoveBeginParams struct {
+	Holder       *uuid.UUID
+	LeaseSeconds float64
+	DataType     string
+	Epoch        int64
+}
+
+// Takes the lease for moving a data type's primary, whose writers wait from the commit
+// on. None where somebody has it, or where the primary has moved. By primary key. At
+// most one row.
+//
+//	UPDATE storage_primaries SET step = 'pausing', holder = $1, began_at = clock_timestamp(), done = 0, total = 0,
+//	    lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+//	WHERE data_type = $3 AND epoch = $4 AND (step IS NULL OR lease_expires_at <= clock_timestamp())
+func (q *Queries) StorageMoveBegin(ctx context.Context, db DBTX, arg StorageMoveBeginParams) (int64, error) {
+	result, err := db.Exec(ctx, storageMoveBegin,
+		arg.Holder,
+		arg.LeaseSeconds,
+		arg.DataType,
+		arg.Epoch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const storageMoveDrained = `-- name: StorageMoveDrained :one
+SELECT pg_try_advisory_xact_lock(hashtextextended('relaystore storage fence ' || $1::text, 0))
+`
+
+// Tells whether no transaction that has passed storage_fence is still open. One row.
+//
+//	SELECT pg_try_advisory_xact_lock(hashtextextended('relaystore storage fence ' || $1::text, 0))
+func (q *Queries) StorageMoveDrained(ctx context.Context, db DBTX, dataType string) (bool, error) {
+	row := db.QueryRow(ctx, storageMoveDrained, dataType)
+	var pg_try_advisory_xact_lock bool
+	err := row.Scan(&pg_try_advisory_xact_lock)
+	return pg_try_advisory_xact_lock, err
+}
+
+const storageMoveEnd = `-- name: StorageMoveEnd :exec
+UPDATE storage_primaries SET step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+WHERE data_type = $1 AND holder = $2
+`
+
+type StorageMoveEndParams struct {
+	DataType string
+	Holder   *uuid.UUID
+}
+
+// Gives a move up: the primary stays. By primary key. At most one row.
+//
+//	UPDATE storage_primaries SET step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+//	WHERE data_type = $1 AND holder = $2
+func (q *Queries) StorageMoveEnd(ctx context.Context, db DBTX, arg StorageMoveEndParams) error {
+	_, err := db.Exec(ctx, storageMoveEnd, arg.DataType, arg.Holder)
+	return err
+}
+
+const storageMoveFlip = `-- name: StorageMoveFlip :one
+UPDATE storage_primaries SET primary_storage = $1, epoch = epoch + 1,
+    step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+WHERE data_type = $2 AND holder = $3 AND step = 'verifying'
+RETURNING epoch
+`
+
+type StorageMoveFlipParams struct {
+	PrimaryStorage string
+	DataType       string
+	Holder         *uuid.UUID
+}
+
+// Makes the other storage the primary and ends the move. No row where the lease was
+// given up. By primary key. At most one row.
+//
+//	UPDATE storage_primaries SET primary_storage = $1, epoch = epoch + 1,
+//	    step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+//	WHERE data_type = $2 AND holder = $3 AND step = 'verifying'
+//	RETURNING epoch
+func (q *Queries) StorageMoveFlip(ctx context.Context, db DBTX, arg StorageMoveFlipParams) (int64, error) {
+	row := db.QueryRow(ctx, storageMoveFlip, arg.PrimaryStorage, arg.DataType, arg.Holder)
+	var epoch int64
+	err := row.Scan(&epoch)
+	return epoch, err
+}
+
+const storageMoveLapse = `-- name: StorageMoveLapse :exec
+UPDATE storage_primaries SET step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+WHERE step IS NOT NULL AND lease_expires_at <= clock_timestamp()
+`
+
+// Gives up the moves whose holders have stopped renewing their leases. The whole
+// table. At most one row a data type.
+//
+//	UPDATE storage_primaries SET step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL
+//	WHERE step IS NOT NULL AND lease_expires_at <= clock_timestamp()
+func (q *Queries) StorageMoveLapse(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, storageMoveLapse)
+	return err
+}
+
+const storageMoveList = `-- name: StorageMoveList :many
+SELECT data_type, primary_storage, coalesce(step, '')::text AS step, done, total, began_at, lease_expires_at
+FROM storage_primaries WHERE step IS NOT NULL ORDER BY data_type LIMIT 16
+`
+
+type StorageMoveListRow struct {
 	DataType       string
 	PrimaryStorage string
+	Step           string
+	Done           int64
+	Total          int64
+	BeganAt        *time.Time
+	LeaseExpiresAt *time.Time
+}
+
+// The moves that are under way. The whole table. At most one row a data type.
+//
+//	SELECT data_type, primary_storage, coalesce(step, '')::text AS step, done, total, began_at, lease_expires_at
+//	FROM storage_primaries WHERE step IS NOT NULL ORDER BY data_type LIMIT 16
+func (q *Queries) StorageMoveList(ctx context.Context, db DBTX) ([]StorageMoveListRow, error) {
+	rows, err := db.Query(ctx, storageMoveList)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []StorageMoveListRow{}
+	for rows.Next() {
+		var i StorageMoveListRow
+		if err := rows.Scan(
+			&i.DataType,
+			&i.PrimaryStorage,
+			&i.Step,
+			&i.Done,
+			&i.Total,
+			&i.BeganAt,
+			&i.LeaseExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const storageMoveRenew = `-- name: StorageMoveRenew :execrows
+UPDATE storage_primaries SET step = $1, done = $2, total = $3,
+    lease_expires_at = clock_timestamp() + make_interval(secs => $4)
+WHERE data_type = $5 AND holder = $6
+`
+
+type StorageMoveRenewParams struct {
+	Step         *string
+	Done         int64
+	Total        int64
+	LeaseSeconds float64
+	DataType     string
+	Holder       *uuid.UUID
+}
+
+// Keeps the lease and tells how far the move is. None where it was given up meanwhile.
+// By primary key. At most one row.
+//
+//	UPDATE storage_primaries SET step = $1, done = $2, total = $3,
+//	    lease_expires_at = clock_timestamp() + make_interval(secs => $4)
+//	WHERE data_type = $5 AND holder = $6
+func (q *Queries) StorageMoveRenew(ctx context.Context, db DBTX, arg StorageMoveRenewParams) (int64, error) {
+	result, err := db.Exec(ctx, storageMoveRenew,
+		arg.Step,
+		arg.Done,
+		arg.Total,
+		arg.LeaseSeconds,
+		arg.DataType,
+		arg.Holder,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const storageStateList = `-- name: StorageStateList :many
+SELECT p.data_type, p.primary_storage, p.epoch AS fence, coalesce(p.step, '')::text AS step,
+    coalesce(p.lease_expires_at <= clock_timestamp(), false)::boolean AS lapsed,
+    (s.data_type IS NOT NULL)::boolean AS switched, coalesce(s.enable_cache, false)::boolean AS enable_cache,
+    coalesce(s.cache_ttl, 0)::bigint AS cache_ttl, coalesce(s.read_strategy, '')::text AS read_strategy,
+    coalesce(s.write_strategy, '')::text AS write_strategy, coalesce(s.epoch, 0)::bigint AS epoch
+FROM storage_primaries p LEFT JOIN storage_strategies s USING (data_type) ORDER BY p.data_type LIMIT 16
+`
+
+type StorageStateListRow struct {
+	DataType       string
+	PrimaryStorage string
+	Fence          int64
+	Step           string
+	Lapsed         bool
+	Switched       bool
 	EnableCache    bool
 	CacheTtl       int64
 	ReadStrategy   string
@@ -24,22 +251,31 @@ type StorageStrategyListRow struct {
 	Epoch          int64
 }
 
-// What has been switched. Reads the whole table. At most one row a data type.
+// How each data type is stored: its primary and, where it has been switched, its
+// config. Reads both tables whole. One row a data type.
 //
-//	SELECT data_type, primary_storage, enable_cache, cache_ttl, read_strategy, write_strategy, epoch
-//	FROM storage_strategies ORDER BY data_type LIMIT 16
-func (q *Queries) StorageStrategyList(ctx context.Context, db DBTX) ([]StorageStrategyListRow, error) {
-	rows, err := db.Query(ctx, storageStrategyList)
+//	SELECT p.data_type, p.primary_storage, p.epoch AS fence, coalesce(p.step, '')::text AS step,
+//	    coalesce(p.lease_expires_at <= clock_timestamp(), false)::boolean AS lapsed,
+//	    (s.data_type IS NOT NULL)::boolean AS switched, coalesce(s.enable_cache, false)::boolean AS enable_cache,
+//	    coalesce(s.cache_ttl, 0)::bigint AS cache_ttl, coalesce(s.read_strategy, '')::text AS read_strategy,
+//	    coalesce(s.write_strategy, '')::text AS write_strategy, coalesce(s.epoch, 0)::bigint AS epoch
+//	FROM storage_primaries p LEFT JOIN storage_strategies s USING (data_type) ORDER BY p.data_type LIMIT 16
+func (q *Queries) StorageStateList(ctx context.Context, db DBTX) ([]StorageStateListRow, error) {
+	rows, err := db.Query(ctx, storageStateList)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []StorageStrategyListRow{}
+	items := []StorageStateListRow{}
 	for rows.Next() {
-		var i StorageStrategyListRow
+		var i StorageStateListRow
 		if err := rows.Scan(
 			&i.DataType,
 			&i.PrimaryStorage,
+			&i.Fence,
+			&i.Step,
+			&i.Lapsed,
+			&i.Switched,
 			&i.EnableCache,
 			&i.CacheTtl,
 			&i.ReadStrategy,

@@ -81,31 +81,34 @@ const usageBatchAppend = `-- name: UsageBatchAppend :execrows
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT h, (now() AT TIME ZONE 'UTC')::date
-    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
-    CROSS JOIN unnest($16::uuid[]) AS h
+    FROM (SELECT set_config('lock_timeout', $16::text, true)) AS patience
+    CROSS JOIN unnest($17::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
+    SELECT nextval('usage_batch_id'), $18, $19, cardinality($3::uuid[])
+    WHERE storage_fence('usage', $20)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
     cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
     (SELECT b.batch_id FROM batch b
-        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($1::uuid[])) = cardinality($1::uuid[])),
+        WHERE $1::boolean
+            OR (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($2::uuid[])) = cardinality($2::uuid[])),
     u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
     u.account_type, u.model
 FROM ROWS FROM (
-    unnest($2::uuid[]), unnest($3::timestamptz[]),
-    unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
-    unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
-    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
-    unnest($14::numeric[])
+    unnest($3::uuid[]), unnest($4::timestamptz[]),
+    unnest($5::uuid[]), unnest($6::uuid[]), unnest($7::text[]), unnest($8::text[]),
+    unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]),
+    unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+    unnest($15::numeric[])
 ) AS u(id, occurred_at, api_key_id, account_id, account_type, model,
     requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 `
 
 type UsageBatchAppendParams struct {
+	KeysElsewhere       bool
 	DistinctKeys        []uuid.UUID
 	Ids                 []uuid.UUID
 	OccurredAt          []time.Time
@@ -124,6 +127,7 @@ type UsageBatchAppendParams struct {
 	RequestHashes       []uuid.UUID
 	FirstAt             time.Time
 	LastAt              time.Time
+	Epoch               int64
 }
 
 // The fast path: writes a batch of new records in one statement, the registry of
@@ -131,36 +135,39 @@ type UsageBatchAppendParams struct {
 // the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 // has to sort it out when a requestId is registered already (unique_violation) or
 // one of the distinct keys does not exist (not_null_violation: then there is no
-// batch). It waits for a transaction that has one of the requestIds for lock_timeout,
-// then it is lock_not_available. Keys are counted by their primary key, once a key.
+// batch). storage_fence refuses an epoch that is over. It waits for a transaction that has one of the requestIds for lock_timeout,
+// then it is lock_not_available. Keys are counted by their primary key, once a key, or, with keys_elsewhere, not at all.
 //
 //	WITH registered AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
 //	    SELECT h, (now() AT TIME ZONE 'UTC')::date
-//	    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
-//	    CROSS JOIN unnest($16::uuid[]) AS h
+//	    FROM (SELECT set_config('lock_timeout', $16::text, true)) AS patience
+//	    CROSS JOIN unnest($17::uuid[]) AS h
 //	), batch AS (
 //	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-//	    VALUES (nextval('usage_batch_id'), $17, $18, cardinality($2::uuid[]))
+//	    SELECT nextval('usage_batch_id'), $18, $19, cardinality($3::uuid[])
+//	    WHERE storage_fence('usage', $20)
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
 //	    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 //	SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
 //	    (SELECT b.batch_id FROM batch b
-//	        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($1::uuid[])) = cardinality($1::uuid[])),
+//	        WHERE $1::boolean
+//	            OR (SELECT count(*) FROM api_keys k WHERE k.id = ANY ($2::uuid[])) = cardinality($2::uuid[])),
 //	    u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
 //	    u.account_type, u.model
 //	FROM ROWS FROM (
-//	    unnest($2::uuid[]), unnest($3::timestamptz[]),
-//	    unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
-//	    unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
-//	    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
-//	    unnest($14::numeric[])
+//	    unnest($3::uuid[]), unnest($4::timestamptz[]),
+//	    unnest($5::uuid[]), unnest($6::uuid[]), unnest($7::text[]), unnest($8::text[]),
+//	    unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]),
+//	    unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+//	    unnest($15::numeric[])
 //	) AS u(id, occurred_at, api_key_id, account_id, account_type, model,
 //	    requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 func (q *Queries) UsageBatchAppend(ctx context.Context, db DBTX, arg UsageBatchAppendParams) (int64, error) {
 	result, err := db.Exec(ctx, usageBatchAppend,
+		arg.KeysElsewhere,
 		arg.DistinctKeys,
 		arg.Ids,
 		arg.OccurredAt,
@@ -179,6 +186,7 @@ func (q *Queries) UsageBatchAppend(ctx context.Context, db DBTX, arg UsageBatchA
 		arg.RequestHashes,
 		arg.FirstAt,
 		arg.LastAt,
+		arg.Epoch,
 	)
 	if err != nil {
 		return 0, err
@@ -190,26 +198,26 @@ const usageBatchInsert = `-- name: UsageBatchInsert :many
 WITH input AS (
     SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
-        EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id) AS known
+        ($1::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id)) AS known
     FROM ROWS FROM (
-        unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::timestamptz[]),
-        unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
-        unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
-        unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
-        unnest($14::numeric[])
+        unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::timestamptz[]),
+        unnest($5::uuid[]), unnest($6::uuid[]), unnest($7::text[]), unnest($8::text[]),
+        unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]),
+        unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+        unnest($15::numeric[])
     ) AS u(id, request_hash, occurred_at, api_key_id, account_id, account_type, model,
         requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 ), fresh AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date
-    FROM (SELECT set_config('lock_timeout', coalesce(nullif($15::text, ''), current_setting('lock_timeout')), true)) AS patience
+    FROM (SELECT set_config('lock_timeout', coalesce(nullif($16::text, ''), current_setting('lock_timeout')), true)) AS patience
     CROSS JOIN input i
     WHERE i.known AND i.request_hash <> '00000000-0000-0000-0000-000000000000'
     ORDER BY i.request_hash
     ON CONFLICT (request_hash) DO NOTHING
     RETURNING request_hash
 ), batch AS (
-    SELECT nextval('usage_batch_id')::bigint AS batch_id
+    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', $17)
 ), written AS (
     INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
         cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
@@ -232,6 +240,7 @@ FROM input i LEFT JOIN written w ON w.id = i.id
 `
 
 type UsageBatchInsertParams struct {
+	KeysElsewhere       bool
 	Ids                 []uuid.UUID
 	RequestHashes       []uuid.UUID
 	OccurredAt          []time.Time
@@ -247,6 +256,7 @@ type UsageBatchInsertParams struct {
 	TotalTokens         []int64
 	Costs               []dbtype.Decimal
 	LockTimeout         string
+	Epoch               int64
 }
 
 type UsageBatchInsertRow struct {
@@ -268,26 +278,26 @@ type UsageBatchInsertRow struct {
 //	WITH input AS (
 //	    SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
 //	        u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
-//	        EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id) AS known
+//	        ($1::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id)) AS known
 //	    FROM ROWS FROM (
-//	        unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::timestamptz[]),
-//	        unnest($4::uuid[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]),
-//	        unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
-//	        unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
-//	        unnest($14::numeric[])
+//	        unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::timestamptz[]),
+//	        unnest($5::uuid[]), unnest($6::uuid[]), unnest($7::text[]), unnest($8::text[]),
+//	        unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]),
+//	        unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+//	        unnest($15::numeric[])
 //	    ) AS u(id, request_hash, occurred_at, api_key_id, account_id, account_type, model,
 //	        requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost)
 //	), fresh AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
 //	    SELECT i.request_hash, (now() AT TIME ZONE 'UTC')::date
-//	    FROM (SELECT set_config('lock_timeout', coalesce(nullif($15::text, ''), current_setting('lock_timeout')), true)) AS patience
+//	    FROM (SELECT set_config('lock_timeout', coalesce(nullif($16::text, ''), current_setting('lock_timeout')), true)) AS patience
 //	    CROSS JOIN input i
 //	    WHERE i.known AND i.request_hash <> '00000000-0000-0000-0000-000000000000'
 //	    ORDER BY i.request_hash
 //	    ON CONFLICT (request_hash) DO NOTHING
 //	    RETURNING request_hash
 //	), batch AS (
-//	    SELECT nextval('usage_batch_id')::bigint AS batch_id
+//	    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', $17)
 //	), written AS (
 //	    INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
 //	        cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
@@ -309,6 +319,7 @@ type UsageBatchInsertRow struct {
 //	FROM input i LEFT JOIN written w ON w.id = i.id
 func (q *Queries) UsageBatchInsert(ctx context.Context, db DBTX, arg UsageBatchInsertParams) ([]UsageBatchInsertRow, error) {
 	rows, err := db.Query(ctx, usageBatchInsert,
+		arg.KeysElsewhere,
 		arg.Ids,
 		arg.RequestHashes,
 		arg.OccurredAt,
@@ -324,6 +335,7 @@ func (q *Queries) UsageBatchInsert(ctx context.Context, db DBTX, arg UsageBatchI
 		arg.TotalTokens,
 		arg.Costs,
 		arg.LockTimeout,
+		arg.Epoch,
 	)
 	if err != nil {
 		return nil, err
@@ -743,20 +755,21 @@ func (q *Queries) UsageMonths(ctx context.Context, db DBTX, before time.Time) ([
 const usageRecordAppend = `-- name: UsageRecordAppend :exec
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
-    SELECT $14::uuid, (now() AT TIME ZONE 'UTC')::date
-    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
-    WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
+    SELECT $15::uuid, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT set_config('lock_timeout', $16::text, true)) AS patience
+    WHERE $15::uuid <> '00000000-0000-0000-0000-000000000000'
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+    SELECT nextval('usage_batch_id'), $1, $1, 1
+    WHERE storage_fence('usage', $17)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
     cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 VALUES ($1, $2, $3, $4,
-    (SELECT b.batch_id FROM batch b WHERE EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
-    $5, $6, $7, $8, $9, $10, $11,
-    $12, $13)
+    (SELECT b.batch_id FROM batch b WHERE $5::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
+    $6, $7, $8, $9, $10, $11, $12,
+    $13, $14)
 `
 
 type UsageRecordAppendParams struct {
@@ -764,6 +777,7 @@ type UsageRecordAppendParams struct {
 	ID                  uuid.UUID
 	APIKeyID            uuid.UUID
 	AccountID           uuid.UUID
+	KeysElsewhere       bool
 	Requests            int64
 	InputTokens         int64
 	OutputTokens        int64
@@ -775,6 +789,7 @@ type UsageRecordAppendParams struct {
 	Model               string
 	RequestHash         uuid.UUID
 	LockTimeout         string
+	Epoch               int64
 }
 
 // UsageBatchAppend of one record: without arrays it takes a sixth less time. The nil
@@ -782,26 +797,28 @@ type UsageRecordAppendParams struct {
 //
 //	WITH registered AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)
-//	    SELECT $14::uuid, (now() AT TIME ZONE 'UTC')::date
-//	    FROM (SELECT set_config('lock_timeout', $15::text, true)) AS patience
-//	    WHERE $14::uuid <> '00000000-0000-0000-0000-000000000000'
+//	    SELECT $15::uuid, (now() AT TIME ZONE 'UTC')::date
+//	    FROM (SELECT set_config('lock_timeout', $16::text, true)) AS patience
+//	    WHERE $15::uuid <> '00000000-0000-0000-0000-000000000000'
 //	), batch AS (
 //	    INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-//	    VALUES (nextval('usage_batch_id'), $1, $1, 1)
+//	    SELECT nextval('usage_batch_id'), $1, $1, 1
+//	    WHERE storage_fence('usage', $17)
 //	    RETURNING batch_id
 //	)
 //	INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
 //	    cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 //	VALUES ($1, $2, $3, $4,
-//	    (SELECT b.batch_id FROM batch b WHERE EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
-//	    $5, $6, $7, $8, $9, $10, $11,
-//	    $12, $13)
+//	    (SELECT b.batch_id FROM batch b WHERE $5::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = $3)),
+//	    $6, $7, $8, $9, $10, $11, $12,
+//	    $13, $14)
 func (q *Queries) UsageRecordAppend(ctx context.Context, db DBTX, arg UsageRecordAppendParams) error {
 	_, err := db.Exec(ctx, usageRecordAppend,
 		arg.OccurredAt,
 		arg.ID,
 		arg.APIKeyID,
 		arg.AccountID,
+		arg.KeysElsewhere,
 		arg.Requests,
 		arg.InputTokens,
 		arg.OutputTokens,
@@ -813,6 +830,7 @@ func (q *Queries) UsageRecordAppend(ctx context.Context, db DBTX, arg UsageRecor
 		arg.Model,
 		arg.RequestHash,
 		arg.LockTimeout,
+		arg.Epoch,
 	)
 	return err
 }

@@ -8,8 +8,8 @@ SELECT usage_ensure_month(@month::timestamptz);
 -- the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 -- has to sort it out when a requestId is registered already (unique_violation) or
 -- one of the distinct keys does not exist (not_null_violation: then there is no
--- batch). It waits for a transaction that has one of the requestIds for lock_timeout,
--- then it is lock_not_available. Keys are counted by their primary key, once a key.
+-- batch). storage_fence refuses an epoch that is over. It waits for a transaction that has one of the requestIds for lock_timeout,
+-- then it is lock_not_available. Keys are counted by their primary key, once a key, or, with keys_elsewhere, not at all.
 WITH registered AS (
     INSERT INTO usage_requests (request_hash, recorded_on)
     SELECT h, (now() AT TIME ZONE 'UTC')::date
@@ -17,14 +17,16 @@ WITH registered AS (
     CROSS JOIN unnest(@request_hashes::uuid[]) AS h
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[]))
+    SELECT nextval('usage_batch_id'), @first_at, @last_at, cardinality(@ids::uuid[])
+    WHERE storage_fence('usage', @epoch)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
     cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 SELECT u.occurred_at, u.id, u.api_key_id, u.account_id,
     (SELECT b.batch_id FROM batch b
-        WHERE (SELECT count(*) FROM api_keys k WHERE k.id = ANY (@distinct_keys::uuid[])) = cardinality(@distinct_keys::uuid[])),
+        WHERE @keys_elsewhere::boolean
+            OR (SELECT count(*) FROM api_keys k WHERE k.id = ANY (@distinct_keys::uuid[])) = cardinality(@distinct_keys::uuid[])),
     u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
     u.account_type, u.model
 FROM ROWS FROM (
@@ -46,13 +48,14 @@ WITH registered AS (
     WHERE @request_hash::uuid <> '00000000-0000-0000-0000-000000000000'
 ), batch AS (
     INSERT INTO usage_pending (batch_id, first_at, last_at, records)
-    VALUES (nextval('usage_batch_id'), @occurred_at, @occurred_at, 1)
+    SELECT nextval('usage_batch_id'), @occurred_at, @occurred_at, 1
+    WHERE storage_fence('usage', @epoch)
     RETURNING batch_id
 )
 INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
     cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)
 VALUES (@occurred_at, @id, @api_key_id, @account_id,
-    (SELECT b.batch_id FROM batch b WHERE EXISTS (SELECT FROM api_keys k WHERE k.id = @api_key_id)),
+    (SELECT b.batch_id FROM batch b WHERE @keys_elsewhere::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = @api_key_id)),
     @requests, @input_tokens, @output_tokens, @cache_creation_tokens, @cache_read_tokens, @total_tokens, @cost,
     @account_type, @model);
 
@@ -68,7 +71,7 @@ VALUES (@occurred_at, @id, @api_key_id, @account_id,
 WITH input AS (
     SELECT u.id, u.request_hash, u.occurred_at, u.api_key_id, u.account_id, u.account_type, u.model,
         u.requests, u.input_tokens, u.output_tokens, u.cache_creation_tokens, u.cache_read_tokens, u.total_tokens, u.cost,
-        EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id) AS known
+        (@keys_elsewhere::boolean OR EXISTS (SELECT FROM api_keys k WHERE k.id = u.api_key_id)) AS known
     FROM ROWS FROM (
         unnest(@ids::uuid[]), unnest(@request_hashes::uuid[]), unnest(@occurred_at::timestamptz[]),
         unnest(@api_key_ids::uuid[]), unnest(@account_ids::uuid[]), unnest(@account_types::text[]), unnest(@models::text[]),
@@ -87,7 +90,7 @@ WITH input AS (
     ON CONFLICT (request_hash) DO NOTHING
     RETURNING request_hash
 ), batch AS (
-    SELECT nextval('usage_batch_id')::bigint AS batch_id
+    SELECT nextval('usage_batch_id')::bigint AS batch_id WHERE storage_fence('usage', @epoch)
 ), written AS (
     INSERT INTO usage_records (occurred_at, id, api_key_id, account_id, batch_id, requests, input_tokens, output_tokens,
         cache_creation_tokens, cache_read_tokens, total_tokens, cost, account_type, model)

@@ -84,18 +84,21 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := c.primary
-	c.Usage = usage.New(usage.Config{Primary: primary, Place: c.switches.Place(strategy.Usage), RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger})
+	c.Usage = usage.New(usage.Config{
+		Primary: primary.For(strategy.Usage), Place: c.switches.Place(strategy.Usage), Keys: c.switches.Place(strategy.APIKey),
+		Accounts: c.switches.Place(strategy.Account), RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger,
+	})
 	c.APIKeys = apikeys.New(apikeys.Config{
-		Primary: primary, Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
+		Primary: primary.For(strategy.APIKey), Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
 		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
 	})
 	c.Accounts = accounts.New(accounts.Config{
-		Primary: primary, Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
+		Primary: primary.For(strategy.Account), Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
 	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Sessions = sessions.New(sessions.Config{
-		Primary: primary, Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
+		Primary: primary.For(strategy.Session), Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
@@ -139,10 +142,10 @@ func (c *Client) consistency() cache.Consistency {
 
 // inside gives the client of a transaction: every repo of data, on its connection.
 func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *Client {
-	in := &Client{tx: tx, Usage: c.Usage.InTx(p), Monitoring: c.Monitoring, Storage: c.Storage}
-	in.APIKeys = c.APIKeys.InTx(p, in.Usage)
-	in.Accounts = c.Accounts.InTx(p, in.Usage)
-	in.Sessions = c.Sessions.InTx(p)
+	in := &Client{tx: tx, Usage: c.Usage.InTx(p.For(strategy.Usage)), Monitoring: c.Monitoring, Storage: c.Storage}
+	in.APIKeys = c.APIKeys.InTx(p.For(strategy.APIKey), in.Usage)
+	in.Accounts = c.Accounts.InTx(p.For(strategy.Account), in.Usage)
+	in.Sessions = c.Sessions.InTx(p.For(strategy.Session))
 	in.Transactions = &Transactions{client: in, primary: p, open: c.Transactions.open, opts: opts}
 	return in
 }
@@ -164,7 +167,8 @@ func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
 	if err := c.switches.Look(connecting); err != nil {
 		return unreachable(ctx, err)
 	}
-	return nil
+	c.switches.Guard(c.primary)
+	return c.switches.CheckStored()
 }
 
 // redisPrimary connects when a data type is first asked for there.
@@ -172,20 +176,33 @@ func redisPrimary(cfg Config) *strategy.Redis {
 	if cfg.PrimaryRedisURL == "" {
 		return nil
 	}
+	connect := func(tune func(*rueidis.ClientOption)) (rueidis.Client, error) {
+		opt, err := rueidis.ParseURL(cfg.PrimaryRedisURL)
+		if err != nil {
+			return nil, err
+		}
+		opt.Dialer.Timeout, opt.ConnWriteTimeout = cfg.ConnectTimeout, cfg.OpTimeout
+		opt.DisableCache, opt.DisableRetry, opt.ForceSingleClient = true, true, opt.Sentinel.MasterSet == ""
+		if cfg.RedisOption != nil {
+			cfg.RedisOption(&opt)
+		}
+		tune(&opt)
+		return rueidis.NewClient(opt)
+	}
 	return &strategy.Redis{
 		Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, EncryptionKey: cfg.LegacyEncryptionKey,
-		Zone: time.FixedZone("", *cfg.LegacyZoneOffset*3600),
-		Connect: func() (rueidis.Client, error) {
-			opt, err := rueidis.ParseURL(cfg.PrimaryRedisURL)
-			if err != nil {
-				return nil, err
-			}
-			opt.Dialer.Timeout, opt.ConnWriteTimeout = cfg.ConnectTimeout, cfg.OpTimeout
-			opt.DisableCache, opt.DisableRetry, opt.ForceSingleClient = true, true, opt.Sentinel.MasterSet == ""
-			if cfg.RedisOption != nil {
-				cfg.RedisOption(&opt)
-			}
-			return rueidis.NewClient(opt)
+		Zone:    time.FixedZone("", *cfg.LegacyZoneOffset*3600),
+		Connect: func() (rueidis.Client, error) { return connect(func(*rueidis.ClientOption) {}) },
+		Watch: func(prefixes []string, changed func([]rueidis.RedisMessage)) (rueidis.Client, error) {
+			return connect(func(opt *rueidis.ClientOption) {
+				opt.DisableCache, opt.AlwaysRESP2 = false, false
+				opt.PipelineMultiplex, opt.BlockingPipeline = -1, -1
+				opt.ClientTrackingOptions = []string{"BCAST"}
+				for _, p := range prefixes {
+					opt.ClientTrackingOptions = append(opt.ClientTrackingOptions, "PREFIX", p)
+				}
+				opt.OnInvalidations = changed
+			})
 		},
 	}
 }

@@ -86,6 +86,15 @@ func Default(t DataType, behind bool) Config {
 	return c
 }
 
+// DefaultOn is what a data type's config is where only its primary is given.
+func DefaultOn(p Primary, t DataType) Config {
+	c := Default(t, false)
+	if p != PrimaryPostgres {
+		c = Config{p, false, 0, DatabaseFirst, WriteThrough}
+	}
+	return c
+}
+
 // configJSON is Config as JSON has it.
 type configJSON struct {
 	PrimaryStorage Primary       `json:"primaryStorage"`

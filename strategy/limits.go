@@ -11,7 +11,7 @@ type Limit struct {
 
 // RedisLimits are the limits of a Redis primary, which speaks the legacy service's
 // layout, by data type.
-var RedisLimits = map[DataType][]Limit{APIKey: keyLimits, Account: accountLimits, Session: sessionLimits}
+var RedisLimits = map[DataType][]Limit{APIKey: keyLimits, Account: accountLimits, Usage: usageLimits, Session: sessionLimits}
 
 var keyLimits = []Limit{
 	{"transactions", "methods inside a transaction are DB_INVALID_QUERY, and so is a batch of api_keys"},

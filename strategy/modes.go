@@ -19,14 +19,11 @@ type Machinery struct {
 // it has no machinery for falls back to what asks and writes the primary.
 func (m Machinery) Effective(t DataType, c Config) Config {
 	if c.PrimaryStorage == PrimaryRedis {
-		return Config{PrimaryRedis, false, 0, DatabaseFirst, WriteThrough}
+		c.EnableCache, c.CacheTTL, m.Journal = false, 0, false
 	}
 	c.EnableCache = c.EnableCache && m.Cache && t != Usage
-	switch {
-	case !c.EnableCache:
+	if !c.EnableCache || c.ReadStrategy == CacheOnly {
 		c.ReadStrategy = DatabaseFirst
-	default:
-		c.ReadStrategy = CacheFirst
 	}
 	switch {
 	case t == Usage && c.WriteStrategy == WriteBehind && m.Journal:
@@ -102,9 +99,7 @@ func checkRead(c Config) error {
 	case c.ReadStrategy == CacheOnly && !c.EnableCache:
 		return result.Invalid("readStrategy", "cache_only contradicts enableCache false")
 	case c.ReadStrategy == CacheOnly:
-		return result.Invalid("readStrategy", "this version always asks the primary for what the cache has not")
-	case c.ReadStrategy == DatabaseFirst && c.EnableCache:
-		return result.Invalid("readStrategy", "this version asks a cache first where there is one; enableCache false asks the primary")
+		return result.Invalid("readStrategy", "only reads of the primary fill a cache: once it has been flushed, cache_only would know nobody")
 	}
 	return nil
 }
@@ -114,9 +109,9 @@ func (m Machinery) checkWrite(t DataType, c Config) error {
 	case c.PrimaryStorage == PrimaryRedis && c.WriteStrategy == WriteBehind:
 		return result.Invalid("writeStrategy", "a Redis primary has nothing in front of it that could be written first")
 	case c.WriteStrategy == WriteThrough && c.EnableCache:
-		return result.Invalid("writeStrategy", "this version fills caches when records are read: writes around them")
+		return result.Invalid("writeStrategy", "a write leaves a tombstone in the cache, which keeps older fills out, and the next read fills it: that is write_around")
 	case c.WriteStrategy == WriteBehind && t != Usage:
-		return result.Invalid("writeStrategy", "write_behind is for usage: this version has no journal for other data")
+		return result.Invalid("writeStrategy", "write_behind is for usage: a delete or a limit that waits in a journal would be a stale yes")
 	case c.WriteStrategy == WriteBehind && !m.Journal:
 		return result.Invalid("writeStrategy", "this process has no journal: set RELAYSTORE_USAGE_WRITES to write_behind, and REDIS_URL")
 	}

@@ -12,79 +12,31 @@ import (
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
-// all are the 36 combinations of words for a data type, with a TTL that suits them.
-func all() (configs []strategy.Config) {
-	for _, p := range []strategy.Primary{strategy.PrimaryPostgres, strategy.PrimaryRedis} {
-		for _, cached := range []bool{true, false} {
-			for _, r := range []strategy.ReadStrategy{strategy.CacheFirst, strategy.DatabaseFirst, strategy.CacheOnly} {
-				for _, w := range []strategy.WriteStrategy{strategy.WriteThrough, strategy.WriteBehind, strategy.WriteAround} {
-					configs = append(configs, strategy.Config{PrimaryStorage: p, EnableCache: cached, CacheTTL: time.Minute, ReadStrategy: r, WriteStrategy: w})
-				}
-			}
-		}
-	}
-	return configs
-}
-
-// taken lists what a fully equipped process takes; everything else is refused. By
-// cache, read and write strategy, on PostgreSQL.
-var taken = map[strategy.DataType]map[[3]string]bool{
-	strategy.APIKey: cachedModes, strategy.Account: cachedModes, strategy.Session: cachedModes,
-	strategy.Usage: {
-		{"off", "cache_first", "write_through"}: true, {"off", "cache_first", "write_behind"}: true, {"off", "cache_first", "write_around"}: true,
-		{"off", "database_first", "write_through"}: true, {"off", "database_first", "write_behind"}: true, {"off", "database_first", "write_around"}: true,
-	},
-}
-
-var cachedModes = map[[3]string]bool{
-	{"on", "cache_first", "write_around"}:   true,
-	{"off", "cache_first", "write_through"}: true, {"off", "cache_first", "write_around"}: true,
-	{"off", "database_first", "write_through"}: true, {"off", "database_first", "write_around"}: true,
-}
-
-func TestModes(t *testing.T) {
-	t.Parallel()
-	full := strategy.Machinery{Cache: true, Journal: true}
-	for _, dataType := range strategy.DataTypes {
-		for _, c := range all() {
-			cached := map[bool]string{true: "on", false: "off"}[c.EnableCache]
-			name := [3]string{cached, string(c.ReadStrategy), string(c.WriteStrategy)}
-			err := full.Check(dataType, c)
-			if c.PrimaryStorage == strategy.PrimaryPostgres && taken[dataType][name] {
-				require.NoError(t, err, "%s %v", dataType, c)
-				continue
-			}
-			require.ErrorIs(t, err, result.InvalidQuery, "%s %v", dataType, c)
-			require.NotEmpty(t, result.From(err).Field())
-		}
-	}
-}
-
 func TestRefusalsNameTheMember(t *testing.T) {
 	t.Parallel()
-	full := strategy.Machinery{Cache: true, Journal: true}
+	full := strategy.Machinery{Cache: true, Journal: true, Redis: true}
 	for name, c := range map[string]struct {
 		machinery strategy.Machinery
 		dataType  strategy.DataType
 		change    func(*strategy.Config)
 		field     string
 	}{
-		"data type":                     {full, "limits", func(*strategy.Config) {}, "dataType"},
-		"primary":                       {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = "mysql" }, "primaryStorage"},
-		"Redis primary":                 {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = strategy.PrimaryRedis }, "primaryStorage"},
-		"read":                          {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = "" }, "readStrategy"},
-		"cache_only":                    {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.CacheOnly }, "readStrategy"},
-		"database_first beside a cache": {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.DatabaseFirst }, "readStrategy"},
-		"write":                         {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = "WRITE_AROUND" }, "writeStrategy"},
-		"write_through with a cache":    {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteThrough }, "writeStrategy"},
-		"sessions behind":               {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
-		"no journal":                    {strategy.Machinery{Cache: true}, strategy.Usage, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
-		"usage cached":                  {full, strategy.Usage, func(c *strategy.Config) { c.EnableCache, c.CacheTTL = true, time.Minute }, "enableCache"},
-		"no Redis":                      {strategy.Machinery{}, strategy.Account, func(*strategy.Config) {}, "enableCache"},
-		"no TTL":                        {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 0 }, "cacheTTL"},
-		"short TTL":                     {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = -time.Second }, "cacheTTL"},
-		"long TTL":                      {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = strategy.MaxCacheTTL + time.Second }, "cacheTTL"},
-		"broken TTL":                    {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 1500 * time.Millisecond }, "cacheTTL"},
+		"data type":                   {full, "limits", func(*strategy.Config) {}, "dataType"},
+		"primary":                     {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = "mysql" }, "primaryStorage"},
+		"no Redis for a primary":      {strategy.Machinery{}, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = strategy.PrimaryRedis }, "primaryStorage"},
+		"a cache for a Redis primary": {full, strategy.APIKey, func(c *strategy.Config) { c.PrimaryStorage = strategy.PrimaryRedis }, "enableCache"},
+		"read":                        {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = "" }, "readStrategy"},
+		"cache_only":                  {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.CacheOnly }, "readStrategy"},
+		"write":                       {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = "WRITE_AROUND" }, "writeStrategy"},
+		"write_through with a cache":  {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteThrough }, "writeStrategy"},
+		"sessions behind":             {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
+		"no journal":                  {strategy.Machinery{Cache: true}, strategy.Usage, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
+		"usage cached":                {full, strategy.Usage, func(c *strategy.Config) { c.EnableCache, c.CacheTTL = true, time.Minute }, "enableCache"},
+		"no Redis":                    {strategy.Machinery{}, strategy.Account, func(*strategy.Config) {}, "enableCache"},
+		"no TTL":                      {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 0 }, "cacheTTL"},
+		"short TTL":                   {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = -time.Second }, "cacheTTL"},
+		"long TTL":                    {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = strategy.MaxCacheTTL + time.Second }, "cacheTTL"},
+		"broken TTL":                  {full, strategy.Account, func(c *strategy.Config) { c.CacheTTL = 1500 * time.Millisecond }, "cacheTTL"},
 	} {
 		cfg := strategy.Default(c.dataType, false)
 		c.change(&cfg)
@@ -97,9 +49,13 @@ func TestRefusalsNameTheMember(t *testing.T) {
 // What a process takes, it does; and what it does is something that it would take.
 func TestEffective(t *testing.T) {
 	t.Parallel()
-	for _, m := range []strategy.Machinery{{}, {Cache: true}, {Cache: true, Journal: true}} {
+	for _, m := range []strategy.Machinery{{}, {Cache: true}, {Redis: true}, {Cache: true, Journal: true, Redis: true}} {
 		for _, dataType := range strategy.DataTypes {
-			for _, c := range all() {
+			for _, r := range strategy.Rows(dataType) {
+				c := r.Config
+				if c.PrimaryStorage == strategy.PrimaryRedis && !m.Redis {
+					continue // is refused at Open
+				}
 				does := m.Effective(dataType, c)
 				require.NoError(t, m.Check(dataType, does), "%v %s %v", m, dataType, c)
 				if m.Check(dataType, c) == nil {

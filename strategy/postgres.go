@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,9 @@ type Postgres struct {
 	// Waiting counts the calls that wait for a connection; nil counts none.
 	Waiting *atomic.Int64
 
-	scope *scope // of the transaction that this primary is inside, or nil
+	scope    *scope // of the transaction that this primary is inside, or nil
+	fence    *fence // of the data type that this primary is for, or nil
+	switches *Switches
 }
 
 // Conns is how many connections there are at most.
@@ -49,6 +52,9 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
+		if err := p.fence.check(); err != nil {
+			return err
+		}
 		return p.Meter.outcome(p.scope.do(ctx, f))
 	}
 	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
@@ -61,6 +67,9 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
+		if err := p.fence.check(); err != nil {
+			return err
+		}
 		return p.Meter.outcome(p.scope.do(ctx, f))
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
@@ -78,19 +87,21 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.Meter.outcome(p.scope.write(ctx, f))
+		return p.Meter.outcome(p.scope.write(ctx, p.fence, f))
 	}
 	var committing bool
-	err := p.Retry.Do(ctx, func() error {
-		committing = false
-		return p.with(ctx, func(c *pgxpool.Conn) error {
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-				err := f(ctx, tx)
-				committing = err == nil
-				return err
+	err := p.fence.pass(ctx, func(epoch int64) error {
+		return p.Retry.Do(ctx, func() error {
+			committing = false
+			return p.with(ctx, func(c *pgxpool.Conn) error {
+				return pgx.BeginTxFunc(ctx, c, p.begin(epoch), func(tx pgx.Tx) error {
+					err := f(ctx, tx)
+					committing = err == nil
+					return err
+				})
 			})
-		})
-	}, func(err error) bool { return !committing || changedNothing(err) })
+		}, func(err error) bool { return !committing || changedNothing(err) })
+	})
 	_ = p.Meter.outcome(err)
 	if err != nil && committing && !changedNothing(err) {
 		return outcomeUnknown(err)
@@ -98,25 +109,57 @@ func (p *Postgres) Write(ctx context.Context, f func(context.Context, db.DBTX) e
 	return err
 }
 
+// begin has the fence, if there is one, checked in the round trip that begins. The
+// server ends such a transaction whose process stands still: a move waits for it.
+func (p *Postgres) begin(epoch int64) pgx.TxOptions {
+	if p.fence == nil {
+		return pgx.TxOptions{}
+	}
+	idle := strconv.FormatInt(p.OpTimeout.Milliseconds(), 10)
+	return pgx.TxOptions{BeginQuery: "begin; set local idle_in_transaction_session_timeout = " + idle + "; " + p.fence.sql(epoch)}
+}
+
 // Append runs f, one statement that does no harm when it runs twice. A caller
 // who cancels before it starts gets Cancelled and nothing is written; after
 // that the call waits for the commit, at most OpTimeout, and tells the truth.
 func (p *Postgres) Append(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+	return p.append(ctx, func(ctx context.Context, c *pgxpool.Conn, epoch int64) error {
+		if p.fence == nil {
+			return f(ctx, c)
+		}
+		return pgx.BeginTxFunc(ctx, c, p.begin(epoch), func(tx pgx.Tx) error { return f(ctx, tx) })
+	}, f)
+}
+
+// AppendAt is Append for a statement that calls storage_fence itself, with the epoch
+// that it is given: that costs no round trip.
+func (p *Postgres) AppendAt(ctx context.Context, f func(ctx context.Context, c db.DBTX, epoch int64) error) error {
+	return p.append(ctx, func(ctx context.Context, c *pgxpool.Conn, epoch int64) error { return f(ctx, c, epoch) },
+		func(ctx context.Context, c db.DBTX) error { return f(ctx, c, p.Epoch()) })
+}
+
+// Epoch is what this process follows, for a statement inside a transaction that calls
+// storage_fence; 0 where nothing is fenced.
+func (p *Postgres) Epoch() int64 { return p.fence.epoch() }
+
+func (p *Postgres) append(ctx context.Context, f func(context.Context, *pgxpool.Conn, int64) error, inside func(context.Context, db.DBTX) error) error {
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		return p.Meter.outcome(p.scope.write(ctx, f))
+		return p.Meter.outcome(p.scope.write(ctx, p.fence, inside))
 	}
 	unknown := false
-	err := p.Retry.Do(ctx, func() error {
-		err := p.with(ctx, func(c *pgxpool.Conn) error {
-			running, stop := context.WithTimeout(context.WithoutCancel(ctx), p.OpTimeout)
-			defer stop()
-			return f(running, c)
-		})
-		unknown = unknown || err != nil && !changedNothing(err)
-		return err
-	}, always)
+	err := p.fence.pass(ctx, func(epoch int64) error {
+		return p.Retry.Do(ctx, func() error {
+			err := p.with(ctx, func(c *pgxpool.Conn) error {
+				running, stop := context.WithTimeout(context.WithoutCancel(ctx), p.OpTimeout)
+				defer stop()
+				return f(running, c, epoch)
+			})
+			unknown = unknown || err != nil && !changedNothing(err)
+			return err
+		}, always)
+	})
 	_ = p.Meter.outcome(err)
 	if err != nil && unknown {
 		return outcomeUnknown(err)

@@ -2,6 +2,8 @@ package strategy
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // as below
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -21,6 +23,9 @@ type Redis struct {
 	// Connect makes a client that tracks nothing and shares no connection with the
 	// cache. It is called at the first use, and again after it has failed.
 	Connect func() (rueidis.Client, error)
+	// Watch makes a client of one connection that tells of every change, by anybody, of a
+	// key with one of the prefixes, and tells nil where it may have missed some.
+	Watch func(prefixes []string, changed func([]rueidis.RedisMessage)) (rueidis.Client, error)
 	// Retry decides about failed calls; the zero value never repeats.
 	Retry RetryPolicy
 	// OpTimeout bounds a call whose context has no deadline, all its retries together.
@@ -31,6 +36,7 @@ type Redis struct {
 	EncryptionKey string
 
 	switches *Switches
+	token    string // of the move whose copy writes; else ""
 	mu       sync.Mutex
 	client   rueidis.Client
 }
@@ -78,7 +84,10 @@ func (r *Redis) Close() {
 }
 
 // Script changes a data type's records in one step.
-type Script struct{ lua *rueidis.Lua }
+type Script struct {
+	lua       *rueidis.Lua
+	text, sha string
+}
 
 // fencedBy starts the error of a script that found another epoch.
 const fencedBy = "FENCED"
@@ -86,46 +95,131 @@ const fencedBy = "FENCED"
 // NewScript makes a Script of Lua that finds the caller's KEYS and ARGV. Its own
 // errors are replies of redis.error_reply, which Write gives as they are.
 func NewScript(body string) *Script {
-	return &Script{rueidis.NewLuaScript(`
+	text := `
 local epoch = redis.call('GET', KEYS[1])
-if epoch ~= ARGV[1] then return redis.error_reply('` + fencedBy + ` ' .. (epoch or 'none')) end
+if epoch ~= ARGV[1] then return redis.error_reply('` + fencedBy + ` ' .. (epoch or '` + none + `')) end
 table.remove(KEYS, 1)
 table.remove(ARGV, 1)
-` + body)}
+` + body
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // the name by which Redis knows a script
+	return &Script{lua: rueidis.NewLuaScript(text), text: text, sha: hex.EncodeToString(sum[:])}
 }
 
 // Write runs a script where t's epoch is the one that this process follows, in one
-// round trip once the server knows the script. Where another process has switched t, or
-// is about to, it follows that and is ReadOnly: the caller looks where t is now. It is
-// not repeated after a failure that may have changed something, which is an error with
-// details.outcomeUnknown.
+// round trip once the server knows the script. While t is being moved it waits, until
+// the caller's deadline; then it is ReadOnly. Where PostgreSQL is the primary by now it
+// is ErrMoved. It is not repeated after a failure that may have changed something, which
+// is an error with details.outcomeUnknown.
 func (r *Redis) Write(ctx context.Context, t DataType, s *Script, keys, args []string) (rueidis.RedisMessage, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	client, err := r.connected()
-	if err != nil {
-		return rueidis.RedisMessage{}, err
+	for {
+		epoch, err := r.pass(ctx, t)
+		if err != nil {
+			return rueidis.RedisMessage{}, err
+		}
+		reply, found, err := r.run(ctx, t, s, epoch, keys, args)
+		switch {
+		case found == "":
+			return reply, err
+		case r.token != "":
+			return reply, errLost
+		}
+		if r.switches.Look(ctx) != nil || r.repair(ctx, t, found) != nil {
+			return reply, errPaused
+		}
 	}
-	epoch := r.switches.State(t).Epoch
-	reply, err := s.lua.Exec(ctx, client, append([]string{EpochKey(t)}, keys...), append([]string{strconv.FormatInt(epoch, 10)}, args...)).ToMessage()
-	if e, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(e.Error(), fencedBy) {
-		_ = r.switches.Look(ctx)
-		return reply, result.ReadOnly
-	}
-	_, answered := rueidis.IsRedisErr(err)
-	if err = redisError(ctx, err); err != nil && !answered {
-		return reply, outcomeUnknown(err)
-	}
-	return reply, err
 }
 
-// EpochKey is where a Redis primary keeps t's epoch, beside the legacy layout.
+// pass gives what t's epoch key must hold for a script to run.
+func (r *Redis) pass(ctx context.Context, t DataType) (string, error) {
+	if r.token != "" {
+		return r.token, nil
+	}
+	epoch, err := r.switches.await(ctx, t, PrimaryRedis)
+	return epochText(epoch), err
+}
+
+// run tells what it has found in the place of the epoch.
+func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, keys, args []string) (reply rueidis.RedisMessage, found string, err error) {
+	client, err := r.connected()
+	if err != nil {
+		return reply, "", err
+	}
+	reply, err = s.lua.Exec(ctx, client, append([]string{EpochKey(t)}, keys...), append([]string{epoch}, args...)).ToMessage()
+	e, answered := rueidis.IsRedisErr(err)
+	if answered {
+		if found, fenced := strings.CutPrefix(e.Error(), fencedBy+" "); fenced {
+			return reply, found, err
+		}
+	}
+	if err = redisError(ctx, err); err != nil && !answered {
+		return reply, "", outcomeUnknown(err)
+	}
+	return reply, "", err
+}
+
+// EpochKey is where a Redis primary keeps t's epoch, beside the legacy layout: a number
+// lets the writers that follow it write, "held" and a move's id only its copy.
 func EpochKey(t DataType) string { return "relaystore:epoch:" + string(t) }
 
-func (r *Redis) setEpoch(ctx context.Context, t DataType, epoch int64) error {
-	return r.Read(ctx, func(ctx context.Context, c rueidis.Client) error {
-		return c.Do(ctx, c.B().Set().Key(EpochKey(t)).Value(strconv.FormatInt(epoch, 10)).Build()).Error()
-	})
+// none is what a script finds where there is no epoch.
+const none = "none"
+
+func epochText(epoch int64) string { return strconv.FormatInt(epoch, 10) }
+
+// repair puts the epoch in the place of what a writer has found there, where PostgreSQL
+// says, later than that, that Redis is the primary and nobody moves it: who has put it
+// there is gone then, and if another move has begun meanwhile, it has changed it.
+func (r *Redis) repair(ctx context.Context, t DataType, found string) error {
+	st := r.switches.State(t)
+	if st.Step != "" || st.PrimaryStorage != PrimaryRedis || epochText(st.fence) == found {
+		return nil
+	}
+	_, err := r.replaceEpoch(ctx, t, found, epochText(st.fence))
+	return err
+}
+
+// hold lets nobody but the copy of a move write from now on.
+func (r *Redis) hold(ctx context.Context, t DataType, token string) error {
+	for {
+		client, err := r.connected()
+		if err != nil {
+			return err
+		}
+		found, err := client.Do(ctx, client.B().Get().Key(EpochKey(t)).Build()).ToString()
+		if rueidis.IsRedisNil(err) {
+			found, err = none, nil
+		}
+		if err != nil {
+			return redisError(ctx, err)
+		}
+		if done, err := r.replaceEpoch(ctx, t, found, token); done || err != nil {
+			return err
+		}
+	}
+}
+
+var replaceEpoch = rueidis.NewLuaScript(`
+if (redis.call('GET', KEYS[1]) or '` + none + `') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`)
+
+func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string) (done bool, err error) {
+	client, err := r.connected()
+	if err != nil {
+		return false, err
+	}
+	n, err := replaceEpoch.Exec(ctx, client, []string{EpochKey(t)}, []string{found, next}).AsInt64()
+	return n == 1, redisError(ctx, err)
+}
+
+// copying gives the same primary for the copy of a move.
+func (r *Redis) copying(token string) *Redis {
+	return &Redis{
+		Connect: r.connected, Retry: r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
+		switches: r.switches, token: token,
+	}
 }
 
 func (r *Redis) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -162,4 +256,14 @@ func (p *Place) Redis() *Redis {
 		return nil
 	}
 	return p.store
+}
+
+// Follow runs a write of a repo that asks its Place where to go, and again while that
+// has moved under way: it has changed nothing then.
+func Follow[T any](write func() (T, error)) (T, error) {
+	for {
+		if v, err := write(); !errors.Is(err, ErrMoved) {
+			return v, err
+		}
+	}
 }

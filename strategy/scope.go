@@ -29,7 +29,10 @@ func (p *Postgres) Outside() *Postgres {
 	if p.scope == nil {
 		return p
 	}
-	return p.scope.tx.outside
+	if p.fence == nil {
+		return p.scope.tx.outside
+	}
+	return p.scope.tx.outside.For(p.fence.kind)
 }
 
 // AfterCommit does f when what was written is committed, or may be: at once where
@@ -103,16 +106,20 @@ func (t *Tx) exec(ctx context.Context, sql string) error {
 
 // write runs f so that it is undone as a whole where it fails, and the transaction
 // can go on.
-func (s *scope) write(ctx context.Context, f func(context.Context, db.DBTX) error) error {
+func (s *scope) write(ctx context.Context, fence *fence, f func(context.Context, db.DBTX) error) error {
+	if err := fence.check(); err != nil {
+		return err
+	}
+	begin := "savepoint call"
+	if fence != nil {
+		begin += "; " + fence.sql(fence.epoch())
+	}
 	return s.do(ctx, func(ctx context.Context, c db.DBTX) error {
-		return onSavepoint(ctx, c, func() error { return f(ctx, c) })
+		return onSavepoint(ctx, c, begin, func() error { return f(ctx, c) })
 	})
 }
 
-func onSavepoint(ctx context.Context, c db.DBTX, f func() error) error {
-	if _, err := c.Exec(ctx, "savepoint call"); err != nil {
-		return err
-	}
+func onSavepoint(ctx context.Context, c db.DBTX, begin string, f func() error) error {
 	kept := false
 	defer func() {
 		if !kept {
@@ -121,6 +128,9 @@ func onSavepoint(ctx context.Context, c db.DBTX, f func() error) error {
 			_, _ = c.Exec(undoing, "rollback to savepoint call; release savepoint call")
 		}
 	}()
+	if _, err := c.Exec(ctx, begin); err != nil {
+		return err
+	}
 	if err := f(); err != nil {
 		return err
 	}

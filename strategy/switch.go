@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/db"
@@ -18,16 +19,22 @@ type State struct {
 	// Effective is what this process does, which differs where it lacks a Redis or a
 	// journal that the config asks for.
 	Effective Config
+	// Step is what is done of a move of the primary that is under way: pausing, copying or
+	// verifying. Writers wait meanwhile. "" is none.
+	Step string
+
+	fence int64 // counts the moves
 }
 
-// MarshalJSON gives the contract's StorageConfig and, as extensions, epoch, and
-// effective where it differs.
+// MarshalJSON gives the contract's StorageConfig and, as extensions, epoch,
+// effective where it differs, and step while the primary is moved.
 func (s State) MarshalJSON() ([]byte, error) {
 	out := struct {
 		configJSON
 		Epoch     int64   `json:"epoch"`
 		Effective *Config `json:"effective,omitempty"`
-	}{configJSON: s.json(), Epoch: s.Epoch}
+		Step      string  `json:"step,omitempty"`
+	}{configJSON: s.json(), Epoch: s.Epoch, Step: s.Step}
 	if s.Effective != s.Config {
 		out.Effective = &s.Effective
 	}
@@ -78,33 +85,50 @@ func (r SwitchResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
+// errMoves means that a config is not stored but by a move.
+var errMoves = errors.New("the primary is another one")
+
 // Switch stores how a data type is stored from now on, and follows it; other processes
 // do within a second. The same config again is a success that changes nothing. A
-// refusal names the member and has written nothing.
+// refusal names the member and has written nothing. Another primary is a Move.
 func (s *Switches) Switch(ctx context.Context, t DataType, c Config) SwitchResult {
+	if err := s.check(t, c); err != nil {
+		return s.failed(t, err)
+	}
+	was, now, err := s.switchConfig(ctx, t, c)
+	switch {
+	case errors.Is(err, errMoves):
+		return s.Move(ctx, t, c, nil)
+	case err != nil:
+		return s.failed(t, err)
+	}
+	return SwitchResult{Previous: was.Config, Epoch: now.Epoch}
+}
+
+func (s *Switches) check(t DataType, c Config) error {
 	if err := CheckDataType(t); err != nil {
-		return Failed(Config{}, err)
+		return err
 	}
-	if err := s.Machinery.Check(t, c); err != nil {
-		return Failed(s.State(t).Config, err)
-	}
+	return s.Machinery.Check(t, c)
+}
+
+func (s *Switches) failed(t DataType, err error) SwitchResult {
+	return Failed((*s.states.Load())[t].Config, err)
+}
+
+func (s *Switches) switchConfig(ctx context.Context, t DataType, c Config) (was, now State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var was, now map[DataType]State
-	err := s.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-		was, now, err = s.store(ctx, tx, t, c)
+	var before, after map[DataType]State
+	err = s.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+		before, after, err = s.store(ctx, tx, t, c)
 		return err
 	})
 	if err != nil {
-		return Failed(s.State(t).Config, err)
+		return was, now, err
 	}
-	if c.PrimaryStorage == PrimaryRedis {
-		if err := s.Redis.setEpoch(ctx, t, now[t].Epoch); err != nil {
-			return Failed(s.State(t).Config, err)
-		}
-	}
-	s.follow(now)
-	return SwitchResult{Previous: was[t].Config, Epoch: now[t].Epoch}
+	s.follow(after)
+	return before[t], after[t], nil
 }
 
 // store gives the states before and after.
@@ -112,16 +136,24 @@ func (s *Switches) store(ctx context.Context, tx db.DBTX, t DataType, c Config) 
 	if err := s.queries.StorageStrategyLock(ctx, tx, string(t)); err != nil {
 		return nil, nil, err
 	}
-	if was, err = s.read(ctx, tx); err != nil || was[t].Config == c {
+	was, _, err = s.read(ctx, tx)
+	switch {
+	case err != nil || was[t].Config == c:
 		return was, was, err
+	case was[t].PrimaryStorage != c.PrimaryStorage:
+		return nil, nil, errMoves
 	}
-	_, err = s.queries.StorageStrategySet(ctx, tx, db.StorageStrategySetParams{
+	if err = s.set(ctx, tx, t, c); err != nil {
+		return nil, nil, err
+	}
+	now, _, err = s.read(ctx, tx)
+	return was, now, err
+}
+
+func (s *Switches) set(ctx context.Context, tx db.DBTX, t DataType, c Config) error {
+	_, err := s.queries.StorageStrategySet(ctx, tx, db.StorageStrategySetParams{
 		DataType: string(t), PrimaryStorage: string(c.PrimaryStorage), EnableCache: c.EnableCache, CacheTtl: int64(c.CacheTTL / time.Second),
 		ReadStrategy: string(c.ReadStrategy), WriteStrategy: string(c.WriteStrategy),
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	now, err = s.read(ctx, tx)
-	return was, now, err
+	return err
 }

@@ -122,7 +122,7 @@ func (o TxOptions) begin() string {
 // Primary is the primary as repos see it inside the transaction.
 func (t *Tx) Primary() *Postgres {
 	p := *t.outside
-	p.scope = t.root
+	p.scope, p.fence = t.root, nil
 	return &p
 }
 

@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 		fmt.Println(playOwner(url))
 		os.Exit(1)
 	}
+	if role := os.Getenv(moveVar); role != "" {
+		fmt.Println(playStore(role))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

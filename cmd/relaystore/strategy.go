@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/seed14a526e0/relaystore/repo"
@@ -12,13 +15,18 @@ import (
 
 const strategyHelp = `Shows and changes how the four data types (apikey, account, usage, session) are
 stored. Every process follows a switch within a second; docs/storage.md tells what each
-mode does.`
+mode does.
+
+Another primary is a move: the writers of that data type wait in all processes while its
+records are copied and compared, reads go on. A move that fails, or whose command is
+killed at any step, leaves the old primary in charge, or the new one; run it again.
+"show" tells where one stands.`
 
 // newStrategyCmd is `relaystore strategy`.
 func newStrategyCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "strategy", Short: "Show and switch how data types are stored", Long: strategyHelp,
-		Example: "  relaystore strategy show\n  relaystore strategy switch session --cache=false --read database_first",
+		Example: "  relaystore strategy show\n  relaystore strategy switch session --cache=false --read database_first\n  relaystore strategy switch apikey --primary redis",
 	}
 	asJSON := c.PersistentFlags().Bool("json", false, "print one JSON object")
 	c.AddCommand(newStrategyShowCmd(asJSON), newStrategySwitchCmd(asJSON))
@@ -38,11 +46,15 @@ func newStrategyShowCmd(asJSON *bool) *cobra.Command {
 					}
 					states[t] = s
 				}
-				if *asJSON {
-					return printJSON(c.OutOrStdout(), states)
+				moves, err := client.Storage.Moves(c.Context())
+				switch {
+				case err != nil:
+					return err
+				case *asJSON:
+					return printJSON(c.OutOrStdout(), statesJSON(states, moves))
 				}
 				printStates(c.OutOrStdout(), states)
-				return nil
+				return printMoves(c.OutOrStdout(), moves)
 			})
 		},
 	}
@@ -61,12 +73,36 @@ func printStates(w io.Writer, states map[strategy.DataType]strategy.State) {
 	t.Render()
 }
 
+// statesJSON adds to each data type's state its move, if one is under way.
+func statesJSON(states map[strategy.DataType]strategy.State, moves []strategy.Progress) map[string]any {
+	all := make(map[string]any)
+	for t, s := range states {
+		all[string(t)] = s
+	}
+	if len(moves) > 0 {
+		all["moves"] = moves
+	}
+	return all
+}
+
+func printMoves(w io.Writer, moves []strategy.Progress) error {
+	for _, m := range moves {
+		_, err := fmt.Fprintf(w, "%s is being moved away from %s since %s: %s, %d of %d records copied.\n",
+			m.DataType, m.From, m.Began.Format(time.RFC3339), m.Step, m.Done, m.Total)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func newStrategySwitchCmd(asJSON *bool) *cobra.Command {
 	var to strategy.Config
-	var read, write string
+	var primary, read, write string
 	c := &cobra.Command{
 		Use: "switch TYPE", Short: "Store a data type in another way; what no flag names stays", Args: cobra.ExactArgs(1),
-		Example: "  relaystore strategy switch apikey --ttl 30m\n  relaystore strategy switch usage --write write_behind",
+		Example: "  relaystore strategy switch apikey --ttl 30m\n  relaystore strategy switch usage --write write_behind\n" +
+			"  relaystore strategy switch session --primary redis",
 		RunE: func(c *cobra.Command, args []string) error {
 			return withClient(c.Context(), func(client *repo.Client) error {
 				t := strategy.DataType(args[0])
@@ -75,6 +111,9 @@ func newStrategySwitchCmd(asJSON *bool) *cobra.Command {
 					return err
 				}
 				next := s.Config
+				if p := strategy.Primary(primary); primary != "" && p != next.PrimaryStorage {
+					next = strategy.DefaultOn(p, t)
+				}
 				for flag, set := range map[string]func(){
 					"cache": func() { next.EnableCache = to.EnableCache }, "ttl": func() { next.CacheTTL = to.CacheTTL },
 					"read":  func() { next.ReadStrategy = strategy.ReadStrategy(read) },
@@ -87,17 +126,37 @@ func newStrategySwitchCmd(asJSON *bool) *cobra.Command {
 				if !next.EnableCache {
 					next.CacheTTL = 0
 				}
-				switched := client.Storage.SwitchStorageStrategy(c.Context(), t, next)
-				if err := switched.Err(); err != nil || !*asJSON {
-					return err
-				}
-				return printJSON(c.OutOrStdout(), switched)
+				return runSwitch(c, client, t, next, *asJSON)
 			})
 		},
 	}
+	c.Flags().StringVar(&primary, "primary", "", "postgres or redis; the other flags' defaults are that primary's then")
 	c.Flags().BoolVar(&to.EnableCache, "cache", true, "keep records in the caches; =false reads the primary each time")
 	c.Flags().DurationVar(&to.CacheTTL, "ttl", 0, "how long Redis keeps a record, in whole seconds")
 	c.Flags().StringVar(&read, "read", "", "cache_first, database_first or cache_only")
 	c.Flags().StringVar(&write, "write", "", "write_through, write_behind or write_around")
 	return c
+}
+
+// runSwitch shows the copy of a move in a bar.
+func runSwitch(c *cobra.Command, client *repo.Client, t strategy.DataType, next strategy.Config, asJSON bool) error {
+	var bar *progressbar.ProgressBar
+	switched := client.Storage.SwitchPrimary(c.Context(), t, next, func(p strategy.Progress) {
+		if bar == nil {
+			bar = newBar(c.ErrOrStderr(), -1, "moving")
+			progressbar.OptionSetItsString("records")(bar)
+		}
+		bar.Describe(p.Step)
+		if p.Total > 0 {
+			bar.ChangeMax64(p.Total)
+		}
+		_ = bar.Set64(p.Done)
+	})
+	if bar != nil {
+		_ = bar.Exit()
+	}
+	if err := switched.Err(); err != nil || !asJSON {
+		return err
+	}
+	return printJSON(c.OutOrStdout(), switched)
 }

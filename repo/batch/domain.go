@@ -55,6 +55,8 @@ type Row map[string]any
 // Domain is a table with the rules of its repo. Every name in it is the schema's.
 type Domain struct {
 	Table string
+	// DataType is what the table holds; "" is fenced by no switch of its primary.
+	DataType strategy.DataType
 	// Key is the primary key's column, whose values the results show.
 	Key string
 	// Columns are all columns of the table, and pseudo-columns.
@@ -81,6 +83,13 @@ type Domain struct {
 	Forget    func(ctx context.Context, p *strategy.Postgres, keys [][]byte)
 	// Name gives an error of the database the field that it is about; it may be nil.
 	Name func(error) error
+}
+
+func (d *Domain) primary(p *strategy.Postgres) *strategy.Postgres {
+	if d.DataType == "" {
+		return p
+	}
+	return p.For(d.DataType)
 }
 
 func (d *Domain) column(name string) *Column {

@@ -34,7 +34,7 @@ func (r *run) lockNamed(ctx context.Context, steps []step) error {
 	}
 	slices.SortFunc(domains, func(a, b *Domain) int { return cmp.Compare(a.Table, b.Table) })
 	for _, d := range domains {
-		err := r.primary.Write(ctx, func(ctx context.Context, c db.DBTX) error {
+		err := d.primary(r.primary).Write(ctx, func(ctx context.Context, c db.DBTX) error {
 			sql, args := d.locks(named[d])
 			_, err := c.Exec(ctx, sql, args...)
 			return err

@@ -108,7 +108,7 @@ type changed struct {
 
 func (r *run) try(ctx context.Context, steps []step) error {
 	var rows []changed
-	err := r.primary.Write(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err := steps[0].domain.primary(r.primary).Write(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if !steps[0].returns {
 			_, err = c.Exec(ctx, steps[0].sql, arguments(steps)...)
 			return err

@@ -45,6 +45,7 @@ var sqlStates = map[string]Code{
 	"57P02": ConnectionFailed,
 	"57P03": ConnectionFailed,
 	"57P05": ConnectionFailed,
+	"RS001": ReadOnly, // storage_fence: the data type's primary has moved, or is being moved
 }
 
 // From is the one funnel from errors of pgx, rueidis and context to an [*Error].

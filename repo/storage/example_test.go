@@ -48,12 +48,12 @@ func ExampleRepo_SwitchStorageStrategy() {
 	s := client.Storage.SwitchStorageStrategy(ctx, strategy.Session, c)
 	fmt.Println(s.Err(), s.Previous.EnableCache, s.Epoch)
 
-	c.PrimaryStorage = strategy.PrimaryRedis
+	c.ReadStrategy = strategy.CacheOnly
 	err := client.Storage.SwitchStorageStrategy(ctx, strategy.Session, c).Err()
 	fmt.Println(result.From(err).Field())
 	// Output:
 	// <nil> true 1
-	// primaryStorage
+	// readStrategy
 }
 
 // What a readiness probe asks: a server that hangs is not connected within a second.

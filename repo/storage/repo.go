@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
@@ -44,7 +45,28 @@ func (r *Repo) GetStorageConfig(t strategy.DataType) (strategy.State, error) {
 // SwitchStorageStrategy changes how a data type is stored, in this process before it
 // returns and in the others within a second. A mode that this version or this process
 // has no machinery for is InvalidQuery, which names the member and has changed nothing.
-// After an outcomeUnknown, GetStorageConfig tells within a second what holds.
+// After an outcomeUnknown, GetStorageConfig tells within a second what holds. Another
+// primary is a SwitchPrimary.
 func (r *Repo) SwitchStorageStrategy(ctx context.Context, t strategy.DataType, c strategy.Config) strategy.SwitchResult {
 	return r.Switches.Switch(ctx, t, c)
+}
+
+// SwitchPrimary is SwitchStorageStrategy that tells how far it is; an extension. Where
+// the config has another primary, the data type's writers wait in all processes, up to
+// their deadlines (then ReadOnly), while its records are copied and compared; reads go
+// on. Whatever fails, and wherever the process dies, one of the two is the primary,
+// whole, and the call can be made again. TransactionConflict means that it has to be.
+// ctx alone bounds it. progress, which may be nil, must not block.
+func (r *Repo) SwitchPrimary(ctx context.Context, t strategy.DataType, c strategy.Config, progress func(strategy.Progress)) strategy.SwitchResult {
+	return r.Switches.Move(ctx, t, c, progress)
+}
+
+// Moves gives the switches of a primary that are under way, by whichever process; an
+// extension. They are read from PostgreSQL each time.
+func (r *Repo) Moves(ctx context.Context) ([]strategy.Progress, error) {
+	moves, err := r.Switches.Moves(ctx)
+	if err != nil {
+		return nil, result.From(err)
+	}
+	return moves, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/faultproxy"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
@@ -87,7 +88,7 @@ func TestRefusedSwitchesWriteNothing(t *testing.T) {
 	redis.PrimaryStorage = strategy.PrimaryRedis
 	s := client.Storage.SwitchStorageStrategy(t.Context(), strategy.Session, redis)
 	require.ErrorIs(t, s.Err(), result.InvalidQuery)
-	require.JSONEq(t, `{"success": false, "error": `+document(t, result.From(s.Err()).Message)+`, "code": "DB_INVALID_QUERY", "details": {"field": "primaryStorage"},
+	require.JSONEq(t, `{"success": false, "error": `+document(t, result.From(s.Err()).Message)+`, "code": "DB_INVALID_QUERY", "details": {"field": "enableCache"},
 		"previousStrategy": {"primaryStorage": "postgres", "enableCache": true, "cacheTTL": 600, "readStrategy": "cache_first", "writeStrategy": "write_around"}}`, document(t, s))
 	require.Error(t, client.Storage.SwitchStorageStrategy(t.Context(), "limits", off).Err())
 	behindUsage := strategy.Default(strategy.Usage, true)
@@ -189,6 +190,52 @@ func TestCacheOffAndOn(t *testing.T) {
 	}
 	require.NoError(t, client.Storage.SwitchStorageStrategy(t.Context(), strategy.APIKey, strategy.Default(strategy.APIKey, false)).Err())
 	cached(5)
+}
+
+// A primary that is asked first is asked each time, and the cache stands in while it is
+// down.
+func TestPrimaryFirst(t *testing.T) {
+	t.Parallel()
+	cfg := testclient.Config(t)
+	conn := silent(t, cfg.DatabaseURL)
+	var proxy *faultproxy.Proxy
+	proxy, cfg.DatabaseURL = faultproxy.Postgres(t, cfg.DatabaseURL)
+	cfg.StaleIfError = time.Minute
+	client := testclient.Open(t, cfg)
+	k, err := client.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "n"}).Get()
+	require.NoError(t, err)
+	c := strategy.Default(strategy.APIKey, false)
+	c.ReadStrategy = strategy.DatabaseFirst
+	require.NoError(t, client.Storage.SwitchStorageStrategy(t.Context(), strategy.APIKey, c).Err())
+	limit := func() int64 {
+		v, err := client.APIKeys.ValidatePlaintext(t.Context(), k.APIKey).Get()
+		require.NoError(t, err)
+		return v.RateLimits.Concurrency
+	}
+	var now int64
+	ask := func() {
+		now++
+		_, err := conn.Exec(t.Context(), "UPDATE api_keys SET concurrency_limit = $2 WHERE id = $1", k.ID, now)
+		require.NoError(t, err)
+		require.Equal(t, now, limit())
+	}
+	eventually(t, func() bool {
+		h, err := client.Storage.GetStorageHealth(t.Context())
+		require.NoError(t, err)
+		return h.Redis.HeartbeatAge >= 0
+	})
+	ask()
+	ask()
+	proxy.Cut()
+	require.Equal(t, now, limit())
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.Error(t, client.APIKeys.GetAPIKey(short, k.ID).Err(), "it is down")
+	proxy.Pass()
+	eventually(t, func() bool { return client.APIKeys.GetAPIKey(t.Context(), k.ID).Err() == nil })
+	_, err = conn.Exec(t.Context(), "UPDATE api_keys SET concurrency_limit = 1000 WHERE id = $1", k.ID)
+	require.NoError(t, err)
+	eventually(t, func() bool { return limit() == 1000 })
 }
 
 // The second process is the first to ask for the key once its tombstone has gone.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // behind records under write_behind: calls that come together share a round trip
@@ -16,35 +18,67 @@ type behind struct {
 	repo     *Repo
 	journal  *cache.Journal
 	writer   *writer
-	keys     *knownKeys
 	knocking *semaphore.Weighted
 }
 
 var errJournalFull = errors.New("the journal is full")
 
 func newBehind(r *Repo, j *cache.Journal) *behind {
-	b := &behind{repo: r, journal: j, keys: newKnownKeys(r), knocking: semaphore.NewWeighted(maxKnocking)}
+	b := &behind{repo: r, journal: j, knocking: semaphore.NewWeighted(maxKnocking)}
 	b.writer = newWriter(b.append)
 	return b
 }
 
 // write gives the outcomes of entries, under write_behind once the journal has
-// them.
+// them. Those whose primary has moved under way follow it.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
-	switch {
-	case r.Primary.InTx():
-		return r.writeInTx(ctx, entries)
-	case r.behind == nil || r.through.Load():
-		return r.writer.write(ctx, entries)
+	all := r.writeHere(ctx, entries)
+	for at := moved(all); len(at) > 0; at = moved(all) {
+		again := make([]entry, len(at))
+		for i, n := range at {
+			again[i] = all[n].entry
+		}
+		for i, w := range r.writeHere(ctx, again) {
+			all[at[i]] = w
+		}
 	}
-	return r.behind.write(ctx, entries)
+	return all
 }
 
-// write leaves out the entries of unknown keys.
-func (b *behind) write(ctx context.Context, entries []entry) []*waiting {
-	unknown := b.keys.unknown(ctx, entries)
+// moved finds the entries that have changed nothing, for their primary is another now.
+func moved(all []*waiting) (at []int) {
+	for i, w := range all {
+		if !w.unsure && errors.Is(w.outcome.err, strategy.ErrMoved) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func (r *Repo) writeHere(ctx context.Context, entries []entry) []*waiting {
+	redis := r.onRedis()
+	switch {
+	case redis != nil:
+		return r.ofKnownKeys(ctx, r.Keys.Redis() == nil, entries, func(ctx context.Context, known []entry) []*waiting {
+			return r.writeRedis(ctx, redis, known)
+		})
+	case r.Primary.InTx():
+		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writeInTx)
+	case r.behind == nil || r.through.Load():
+		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writer.write)
+	}
+	return r.ofKnownKeys(ctx, true, entries, r.behind.journaled)
+}
+
+// ofKnownKeys writes the entries whose keys exist; all of them where it need not look,
+// because the statement does.
+func (r *Repo) ofKnownKeys(ctx context.Context, look bool, entries []entry, write func(context.Context, []entry) []*waiting) []*waiting {
+	var unknown map[uuid.UUID]struct{}
+	if look {
+		unknown = r.keys.unknown(ctx, entries)
+	}
 	if len(unknown) == 0 {
-		return b.journaled(ctx, entries)
+		return write(ctx, entries)
 	}
 	all := make([]*waiting, len(entries))
 	var rest []entry
@@ -57,7 +91,7 @@ func (b *behind) write(ctx context.Context, entries []entry) []*waiting {
 		rest, at = append(rest, e), append(at, i)
 	}
 	if len(rest) > 0 {
-		for i, w := range b.journaled(ctx, rest) {
+		for i, w := range write(ctx, rest) {
 			all[at[i]] = w
 		}
 	}

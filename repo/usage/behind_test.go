@@ -97,7 +97,7 @@ func TestFallbackMeetsTheFlush(t *testing.T) {
 		flushing, err := b.pool.Begin(t.Context())
 		require.NoError(t, err)
 		defer flushing.Rollback(context.Background()) //nolint:errcheck // committed below
-		_, err = b.insert(t.Context(), flushing, queued(e), false, "")
+		_, err = b.insert(t.Context(), flushing, queued(e), 0, false, "")
 		require.NoError(t, err)
 		batch := queued(checked(t, sample(uuid.NewString())), e)
 		for _, w := range batch {

@@ -52,7 +52,9 @@ type CleanupOptions struct {
 // says so with approximate. Whole months go at once, the rest in small batches, and
 // recording goes on. Several processes may clean up together. After a failure,
 // details.deletedRecords tells what is gone already; calling again goes on. Inside a
-// transaction, which would keep everybody's records waiting, it is InvalidQuery.
+// transaction, which would keep everybody's records waiting, it is InvalidQuery. A Redis
+// primary expires what it has by itself: nothing is deleted there, and RemainingRecords
+// are those of its lists, at most 200 a key.
 func (r *Repo) CleanupOldStats(ctx context.Context, retentionDays int) result.Result[Cleanup] {
 	return r.Cleanup(ctx, CleanupOptions{RetentionDays: retentionDays})
 }
@@ -64,6 +66,9 @@ func (r *Repo) Cleanup(ctx context.Context, o CleanupOptions) result.Result[Clea
 	}
 	if o.RetentionDays < 1 || o.RetentionDays > maxRetentionDays {
 		return result.Of(Cleanup{}, error(result.Invalid("retentionDays", "must lie between 1 and %d", maxRetentionDays)))
+	}
+	if redis := r.onRedis(); redis != nil {
+		return result.Of(redisCleanup(ctx, redis, o))
 	}
 	cut := r.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -o.RetentionDays)
 	c := cleaner{Repo: r, cut: cut, options: o}

@@ -125,15 +125,15 @@ func (r *Repo) append(ctx context.Context, batch []*waiting, patience string) (o
 	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
 	repeat, blocked := false, false
-	err = r.Primary.Append(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.AppendAt(ctx, func(ctx context.Context, c db.DBTX, epoch int64) (err error) {
 		err = r.months.with(ctx, c, batch, func() (err error) {
 			if !repeat {
-				if err = r.appendNew(ctx, c, batch, patience); err == nil || !sortedOut(err) {
+				if err = r.appendNew(ctx, c, batch, epoch, patience); err == nil || !sortedOut(err) {
 					outcomes = make([]outcome, len(batch))
 					return err
 				}
 			}
-			outcomes, err = r.insert(ctx, c, batch, repeat || batch[0].unsure, patience)
+			outcomes, err = r.insert(ctx, c, batch, epoch, repeat || batch[0].unsure, patience)
 			return err
 		})
 		if blocked = isBlocked(err); blocked {
@@ -152,14 +152,16 @@ func (r *Repo) append(ctx context.Context, batch []*waiting, patience string) (o
 }
 
 // appendNew writes a batch that is new in every part.
-func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting, patience string) error {
+func (r *Repo) appendNew(ctx context.Context, c db.DBTX, batch []*waiting, epoch int64, patience string) error {
 	if len(batch) > 1 {
-		_, err := r.queries.UsageBatchAppend(ctx, c, appendParams(batch, patience))
+		params := appendParams(batch, patience)
+		params.Epoch, params.KeysElsewhere = epoch, r.Keys.Redis() != nil
+		_, err := r.queries.UsageBatchAppend(ctx, c, params)
 		return err
 	}
 	w := batch[0]
 	return r.queries.UsageRecordAppend(ctx, c, db.UsageRecordAppendParams{
-		LockTimeout: patience, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
+		Epoch: epoch, KeysElsewhere: r.Keys.Redis() != nil, LockTimeout: patience, RequestHash: w.requestHash, ID: w.id, OccurredAt: w.Timestamp,
 		APIKeyID: w.key, AccountID: w.account, AccountType: w.AccountType, Model: w.Model,
 		Requests: w.RequestCount, InputTokens: w.InputTokens, OutputTokens: w.OutputTokens,
 		CacheCreationTokens: w.CacheCreationTokens, CacheReadTokens: w.CacheReadTokens, TotalTokens: w.TotalTokens,
@@ -177,9 +179,9 @@ func sortedOut(err error) bool {
 // insert writes what is new and tells of each entry whether it is. Where a repeat
 // waited for its first try to commit, or for a flush of the journal that has it, too, its snapshot is older than that and shows
 // somebody else's record: a second look tells.
-func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, repeat bool, lockTimeout string) ([]outcome, error) {
+func (r *Repo) insert(ctx context.Context, c db.DBTX, batch []*waiting, epoch int64, repeat bool, lockTimeout string) ([]outcome, error) {
 	params := insertParams(batch)
-	params.LockTimeout = lockTimeout
+	params.LockTimeout, params.Epoch, params.KeysElsewhere = lockTimeout, epoch, r.Keys.Redis() != nil
 	rows, err := r.queries.UsageBatchInsert(ctx, c, params)
 	if err == nil && repeat && slices.ContainsFunc(rows, func(row db.UsageBatchInsertRow) bool { return !row.Written }) {
 		var again []db.UsageBatchInsertRow

@@ -122,7 +122,7 @@ func foundLess(err error) bool {
 }
 
 func (r *Repo) compactSome(ctx context.Context, batches int32) (row db.UsageCompactRow, err error) {
-	err = r.Primary.Retrying(0).Write(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Unfenced().Retrying(0).Write(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if err = r.queries.UsageSettings(ctx, c); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (r *Repo) trimRequests(ctx context.Context) error {
 	before := r.now().UTC().Add(-r.RequestIDWindow).Truncate(24 * time.Hour)
 	for {
 		var trimmed int64
-		err := r.Primary.Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+		err := r.Primary.Unfenced().Retrying(0).Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 			trimmed, err = r.queries.UsageRequestTrim(ctx, tx, db.UsageRequestTrimParams{Before: before, RowLimit: trimRows})
 			return err
 		})

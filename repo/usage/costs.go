@@ -30,6 +30,9 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	if err != nil {
 		return CostAnalysis{}, err
 	}
+	if redis := r.onRedis(); redis != nil {
+		return r.redisCosts(ctx, redis, q, &days)
+	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures, as for stats
 	var cells, accounts []db.UsageStatsByKeyRow
 	var imported spans
@@ -57,10 +60,16 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	case tooMany(cells, imported) || len(accounts) > maxCells:
 		return CostAnalysis{}, result.Invalid("endDate", "the range has more than %d cells", maxCells)
 	}
-	cells = append(cells, imported.cells...)
+	a := days.analyse(q.GroupBy, append(cells, imported.cells...), accounts, imported.approximate, names)
+	a.OldestUnflushedMs = unflushed
+	return a, nil
+}
+
+// analyse makes an analysis of cells by day, and of those by account where it is by them.
+func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, approximate []int, names map[uuid.UUID]string) CostAnalysis {
 	models := costsByModel(cells)
-	a := CostAnalysis{Trends: days.trends(cells, imported.approximate), TopModels: models[:min(len(models), maxTopModels)], OldestUnflushedMs: unflushed}
-	switch q.GroupBy {
+	a := CostAnalysis{Trends: p.trends(cells, approximate), TopModels: models[:min(len(models), maxTopModels)]}
+	switch by {
 	case ByDay:
 		a.CostBreakdown = sharesByDay(a.Trends)
 	case ByModel:
@@ -69,7 +78,7 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 		a.CostBreakdown = sharesByAccount(accounts, names)
 	}
 	setPercentages(a.CostBreakdown)
-	return a, nil
+	return a
 }
 
 // bothCells reads cells by day and by account. A statement of each sees one snapshot;

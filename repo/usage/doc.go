@@ -32,6 +32,13 @@
 // [Repo.Import] sets what another service counted before. It stands beside the ledger
 // and counts in every figure; docs/ledger.md says where, when a span does not fit.
 //
+// # A Redis primary
+//
+// Where the primary is Redis, a record is one script that changes every counter of the
+// legacy service's layout, or none, and figures are sums of these counters: by whole
+// hours of one offset, for as long as the layout keeps them. docs/redis-usage.md has what
+// differs.
+//
 // # Time
 //
 // [Repo.GetUsageStats] cuts a range into the hours, days or months of any IANA

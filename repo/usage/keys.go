@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/rueidis"
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/internal/legacy"
 )
 
 const (
@@ -18,15 +20,16 @@ const (
 	keysTTL = time.Minute
 	// maxKnown bounds the known keys, at about 60 bytes each.
 	maxKnown = 100_000
-	// keysTimeout is how long a record waits for PostgreSQL to say whether its key
+	// keysTimeout is how long a record waits to hear whether its key
 	// exists, and keysPause how long nobody asks after that failed.
 	keysTimeout = time.Second
 	keysPause   = time.Second
 )
 
-// knownKeys remembers which keys exist, so that write_behind refuses unknown ones
-// without a look at PostgreSQL for each record. While PostgreSQL does not answer,
-// all are taken for known: the flush decides.
+// knownKeys remembers which keys exist, so that unknown ones are refused without a look
+// for each record: under write_behind, and where records and keys have different
+// primaries. While the keys' does not answer, all are taken for known; under
+// write_behind the flush decides.
 type knownKeys struct {
 	repo    *Repo
 	breaker *gobreaker.CircuitBreaker[struct{}]
@@ -56,13 +59,7 @@ func (k *knownKeys) unknown(ctx context.Context, entries []entry) map[uuid.UUID]
 	_, _ = k.breaker.Execute(func() (struct{}, error) {
 		asking, cancel := context.WithTimeout(ctx, keysTimeout)
 		defer cancel()
-		err := k.repo.Primary.Retrying(0).Read(asking, func(ctx context.Context, c db.DBTX) error {
-			rows, err := k.repo.queries.APIKeyNames(ctx, c, ids)
-			for _, row := range rows {
-				delete(missing, row.ID)
-			}
-			return err
-		})
+		err := k.lookUp(asking, ids, missing)
 		if told = err == nil; ctx.Err() != nil {
 			return struct{}{}, nil // a caller who leaves proves nothing
 		}
@@ -73,6 +70,30 @@ func (k *knownKeys) unknown(ctx context.Context, entries []entry) map[uuid.UUID]
 	}
 	k.add(ids, missing)
 	return missing
+}
+
+// lookUp takes the keys that exist out of missing.
+func (k *knownKeys) lookUp(ctx context.Context, ids []uuid.UUID, missing map[uuid.UUID]struct{}) error {
+	if redis := k.repo.Keys.Redis(); redis != nil {
+		return redis.Read(ctx, func(ctx context.Context, client rueidis.Client) error {
+			found, err := each(ctx, &redisReader{client: client}, ids, func(id uuid.UUID) rueidis.Completed {
+				return client.B().Exists().Key(legacy.Name{Kind: legacy.APIKey, ID: id.String()}.Key()).Build()
+			}, (*rueidis.RedisMessage).AsBool)
+			for i, is := range found {
+				if is {
+					delete(missing, ids[i])
+				}
+			}
+			return err
+		})
+	}
+	return k.repo.Primary.Retrying(0).Read(ctx, func(ctx context.Context, c db.DBTX) error {
+		rows, err := k.repo.queries.APIKeyNames(ctx, c, ids)
+		for _, row := range rows {
+			delete(missing, row.ID)
+		}
+		return err
+	})
 }
 
 // missing gives the keys that are not known.

@@ -91,14 +91,14 @@ func TestRepeatWaitsForTheFirstTry(t *testing.T) {
 		first, err := b.pool.Begin(t.Context())
 		require.NoError(t, err)
 		defer first.Rollback(context.Background()) //nolint:errcheck // committed below
-		outcomes, err := b.insert(t.Context(), first, queued(e), false, "")
+		outcomes, err := b.insert(t.Context(), first, queued(e), 0, false, "")
 		require.NoError(t, err)
 		require.Equal(t, []outcome{{}}, outcomes)
 
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			outcomes, err = b.insert(t.Context(), b.pool, queued(e), true, "")
+			outcomes, err = b.insert(t.Context(), b.pool, queued(e), 0, true, "")
 		}()
 		require.Eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM pg_stat_activity

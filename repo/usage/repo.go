@@ -22,6 +22,11 @@ type Config struct {
 	Primary *strategy.Postgres
 	// Place tells whether a Redis is the primary instead; nil is never.
 	Place *strategy.Place
+	// Keys tells where API keys are, whose records a Redis primary looks for, and whose
+	// names; nil is PostgreSQL.
+	Keys *strategy.Place
+	// Accounts is the same for accounts, whose names it is asked for.
+	Accounts *strategy.Place
 	// RequestIDWindow is how long a RequestID is remembered, in whole days
 	// rounded up; 0 is DefaultRequestIDWindow.
 	RequestIDWindow time.Duration
@@ -40,6 +45,7 @@ type Repo struct {
 	months    months
 	compactor *compactor
 	writer    *writer
+	keys      *knownKeys
 	behind    *behind     // nil without a journal
 	through   atomic.Bool // writes through although there is one
 	beside    *semaphore.Weighted
@@ -54,6 +60,7 @@ func New(cfg Config) *Repo {
 	}
 	q := db.New()
 	r := &Repo{Config: cfg, queries: q, months: months{queries: q}, beside: semaphore.NewWeighted(maxBeside), now: time.Now}
+	r.keys = newKnownKeys(r)
 	r.compactor = startCompactor(r)
 	r.writer = newWriter(func(batch []*waiting) { r.commitAll(r.writer, batch) })
 	r.horizon.Store(&firstTime)

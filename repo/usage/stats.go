@@ -30,6 +30,9 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	if redis := r.onRedis(); redis != nil {
+		return r.redisStats(ctx, redis, &plan)
+	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
 	var imported spans

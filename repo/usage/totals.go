@@ -23,6 +23,9 @@ func (r *Repo) AccountTotals(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 	if len(ids) == 0 {
 		return totals, nil
 	}
+	if redis := r.onRedis(); redis != nil {
+		return redisTotals(ctx, redis, ids)
+	}
 	var rows []db.UsageAccountTotalsRow
 	err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		rows, err = r.queries.UsageAccountTotals(ctx, c, ids)

@@ -40,7 +40,7 @@ func (r *Repo) writeInTx(ctx context.Context, entries []entry) []*waiting {
 // transaction ends.
 func (r *Repo) appendInTx(ctx context.Context, batch []*waiting) (outcomes []outcome, err error) {
 	insert := func(ctx context.Context, c db.DBTX) (err error) {
-		outcomes, err = r.insert(ctx, c, batch, false, "")
+		outcomes, err = r.insert(ctx, c, batch, r.Primary.Epoch(), false, "")
 		return err
 	}
 	if err = r.Primary.Write(ctx, insert); !withoutPartition(err) {

@@ -154,7 +154,7 @@ func (v *verification) compare(ctx context.Context, name func(wrongRow) WrongCel
 		return err
 	})
 	if err == nil && len(rows) > 0 && v.Repair {
-		err = v.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+		err = v.Primary.Unfenced().Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 			if err = v.queries.UsageCompactorHold(ctx, tx, compactLock); err != nil {
 				return err
 			}

@@ -162,11 +162,26 @@ func (w *writer) aside(f func()) {
 	w.mu.Unlock()
 	go func() {
 		f()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.beside--
-		w.rest()
+		w.leave()
 	}()
+}
+
+// enter is for what is written past the lanes, which close waits for, too: until leave.
+// It is false once the writer takes no more.
+func (w *writer) enter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closing {
+		w.beside++
+	}
+	return !w.closing
+}
+
+func (w *writer) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beside--
+	w.rest()
 }
 
 // rest tells close when nothing is at work. The caller holds mu.

@@ -1,0 +1,92 @@
+package strategy
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/redis/rueidis"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// keys are how a data type's keys in Redis begin.
+var keys = map[DataType][]string{
+	APIKey: {"apikey:", "apikey_hash:"},
+	Account: {
+		"claude:account:", "claude_console_account:", "ccr_account:", "bedrock_account:", "gemini_account:",
+		"gemini_api_account:", "openai:account:", "openai_responses_account:", "azure_openai:account:", "droid:account:",
+	},
+	Usage:   {"usage:", "account_usage:"},
+	Session: {"relaystore:session"},
+}
+
+// holds tells whether Redis has anything of a data type. It walks through all keys
+// where it has not.
+func (r *Redis) holds(ctx context.Context, t DataType) (bool, error) {
+	client, err := r.connected()
+	if err != nil {
+		return false, err
+	}
+	for _, prefix := range keys[t] {
+		for cursor := uint64(0); ; {
+			page, err := client.Do(ctx, client.B().Scan().Cursor(cursor).Match(prefix+"*").Count(scanned).Build()).AsScanEntry()
+			switch {
+			case err != nil:
+				return false, redisError(ctx, err)
+			case len(page.Elements) > 0:
+				return true, nil
+			}
+			if cursor = page.Cursor; cursor == 0 {
+				break
+			}
+		}
+	}
+	return false, nil
+}
+
+const scanned = 1000
+
+// witness hears of every change of a data type's keys in Redis, by the pushes of
+// client-side caching (BCAST): they need no change of the server's config, as keyspace
+// notifications do, and a lost connection, behind which changes are missed, is told.
+type witness struct {
+	client  rueidis.Client
+	changes atomic.Int64
+}
+
+var errForeign = result.New(result.TransactionConflict, "somebody who does not follow relaystore's switches has written to Redis meanwhile: the primary stays; stop it and run the move again")
+
+func (w *witness) begin(ctx context.Context, r *Redis, t DataType) (err error) {
+	if w.client, err = r.Watch(keys[t], func([]rueidis.RedisMessage) { w.changes.Add(1) }); err != nil {
+		return result.ConnectionFailed
+	}
+	if err := w.ask(ctx); err != nil {
+		return err
+	}
+	w.changes.Store(0) // a new connection counts as one that was lost
+	return nil
+}
+
+// check asks twice: a push of the turn in which the server answers may come behind the
+// answer, but before the next one.
+func (w *witness) check(ctx context.Context) error {
+	for range 2 {
+		if err := w.ask(ctx); err != nil {
+			return err
+		}
+	}
+	if w.changes.Load() > 0 {
+		return errForeign
+	}
+	return nil
+}
+
+func (w *witness) ask(ctx context.Context) error {
+	return redisError(ctx, w.client.Do(ctx, w.client.B().Ping().Build()).Error())
+}
+
+func (w *witness) close() {
+	if w.client != nil {
+		w.client.Close()
+	}
+}
