@@ -3,6 +3,7 @@ package importer_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,11 +170,11 @@ func TestDirtyDeployments(t *testing.T) {
 }
 
 func unexplained(rep report) string {
-	text := ""
+	var text strings.Builder
 	for _, c := range rep.Compare {
 		if c.Differs() && c.Explained == "" {
-			text += fmt.Sprintf("%+v\n", c)
+			fmt.Fprintf(&text, "%+v\n", c)
 		}
 	}
-	return text
+	return text.String()
 }
