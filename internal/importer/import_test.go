@@ -142,7 +142,7 @@ func TestSourceIsOnlyRead(t *testing.T) {
 func TestDirtyDeployments(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		s, r := newService(), seeded(seed)
 		clean := []string{s.key(fmt.Sprint("clean", seed), nil)}
 		dirty := []string{s.key(fmt.Sprint("a", seed), nil), s.key(fmt.Sprint("b", seed), nil), s.key(fmt.Sprint("c", seed), nil)}
