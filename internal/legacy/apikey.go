@@ -11,8 +11,8 @@ import (
 )
 
 // Key is an API key as the service keeps it, in the hash apikey:ID. Times are in UTC
-// and whole milliseconds, amounts in US dollars; a zero time is none, a limit of 0 is
-// none.
+// and whole milliseconds, but for CreatedAt's microseconds; amounts are in US dollars.
+// A zero time is none, a limit of 0 is none.
 type Key struct {
 	ID string
 	// LegacyHash is [KeyHash], NativeHash the SHA-256 of the plaintext alone, both 64
@@ -79,10 +79,14 @@ const (
 	FieldIsActive   = "isActive"
 	FieldIsDeleted  = "isDeleted"
 	FieldLastUsedAt = "lastUsedAt"
+	FieldUpdatedAt  = "updatedAt"
 	// FieldNativeHash is a field of our own: NATIVE:HASH, void where HASH is not what
 	// the hash is now, since the service has then given the key a new plaintext.
 	FieldNativeHash = "relaystoreHash"
-	fieldMore       = "relaystoreExtra"
+	// fieldCreated is createdAt to the microsecond, of our own as well: keys that are
+	// made in one millisecond keep their order.
+	fieldCreated = "relaystoreCreatedAt"
+	fieldMore    = "relaystoreExtra"
 )
 
 // ParseKey reads what HGETALL gives of apikey:ID. Faults name the fields whose text has not the
@@ -168,7 +172,7 @@ func (k *Key) Waits() bool { return k.ExpirationMode == Activation && !k.IsActiv
 // key of the fixed mode as well, with the time it was created.
 func (k *Key) Activated() time.Time {
 	switch {
-	case !k.IsActivated, k.ExpirationMode == Fixed && k.ActivatedAt.Equal(k.CreatedAt):
+	case !k.IsActivated, k.ExpirationMode == Fixed && k.ActivatedAt.Equal(k.CreatedAt.Truncate(time.Millisecond)):
 		return time.Time{}
 	case k.ActivatedAt.IsZero() && k.ExpirationMode == Activation:
 		return k.CreatedAt

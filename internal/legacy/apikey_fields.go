@@ -69,9 +69,10 @@ var keyFields = []keyField{
 	flag("enableOpenAIResponsesCodexAdaptation", true, func(k *Key) *bool { return &k.EnableOpenAIResponsesCodexAdaptation }),
 	flag("enableOpenAIResponsesPayloadRules", false, func(k *Key) *bool { return &k.EnableOpenAIResponsesPayloadRules }),
 	{name: "openaiResponsesPayloadRules", read: readRules, write: func(k *Key) string { return cmp.Or(string(k.OpenAIResponsesPayloadRules), "[]") }},
-	optional(moment("updatedAt", func(k *Key) *time.Time { return &k.UpdatedAt })),
+	optional(moment(FieldUpdatedAt, func(k *Key) *time.Time { return &k.UpdatedAt })),
 	deletion(),
 	optional(moment("deletedAt", func(k *Key) *time.Time { return &k.DeletedAt })),
+	{name: fieldCreated, read: readCreated, write: writeCreated, optional: true}, // after createdAt
 	{name: fieldMore, read: readMore, write: func(k *Key) string { return string(k.More) }, optional: true},
 }
 
@@ -233,6 +234,23 @@ func FormatTime(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(TimeLayout)
+}
+
+const microLayout = "2006-01-02T15:04:05.000000Z"
+
+// readCreated takes what says the same as createdAt.
+func readCreated(k *Key, text string) bool {
+	if t, err := time.Parse(microLayout, text); err == nil && t.Truncate(time.Millisecond).Equal(k.CreatedAt) {
+		k.CreatedAt = t
+	}
+	return true
+}
+
+func writeCreated(k *Key) string {
+	if k.CreatedAt.Equal(k.CreatedAt.Truncate(time.Millisecond)) {
+		return ""
+	}
+	return k.CreatedAt.UTC().Format(microLayout)
 }
 
 func texts(name string, at func(*Key) *[]string) keyField {

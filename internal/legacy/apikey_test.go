@@ -178,6 +178,19 @@ func TestActivated(t *testing.T) {
 	}
 }
 
+func TestCreatedAtKeepsMicroseconds(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC)
+	k := legacy.Key{CreatedAt: created}
+	fields := k.Fields()
+	require.Equal(t, "2026-01-01T00:00:00.123Z", fields["createdAt"])
+	got, _ := legacy.ParseKey(keyID, fields)
+	require.Equal(t, created, got.CreatedAt)
+	fields["createdAt"] = "2026-01-01T00:00:00.124Z"
+	got, _ = legacy.ParseKey(keyID, fields)
+	require.Equal(t, created.Truncate(time.Millisecond).Add(time.Millisecond), got.CreatedAt)
+}
+
 // What has been read and written once is written the same from then on.
 func FuzzParseKey(f *testing.F) {
 	f.Add("permissions", `["a","b"]`, "serviceRates", `{"x":1}`)
