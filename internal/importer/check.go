@@ -40,6 +40,7 @@ type trialOpener struct {
 	opened, failed int
 }
 
+// Open opens, and counts.
 func (t *trialOpener) Open(platform, text string) (string, error) {
 	opened, err := t.opener.Open(platform, text)
 	switch {

@@ -16,15 +16,20 @@ import (
 const (
 	// groupIDs and groupCounts bound the keys or accounts that are counted at a time.
 	groupIDs    = 500
-	groupCounts = 20_000
+	groupCounts = 20_000 // about 10 MB
 )
 
 // count makes the spans, file by file, writes them, and compares.
 func (im *run) count(ctx context.Context) error {
+	histories := make(map[usage.Scope]map[uuid.UUID]*history)
+	counts := 0
 	for part := range partitions {
-		histories, err := im.histories(part)
+		n, err := im.histories(part, histories)
 		if err != nil {
 			return err
+		}
+		if counts += n; counts < groupCounts && part < partitions-1 {
+			continue // a small deployment's files go together
 		}
 		for _, scope := range []usage.Scope{usage.ScopeKey, usage.ScopeAccount} {
 			for _, group := range groups(histories[scope]) {
@@ -33,22 +38,28 @@ func (im *run) count(ctx context.Context) error {
 				}
 			}
 		}
+		clear(histories)
+		counts = 0
 	}
 	return nil
 }
 
-func (im *run) histories(part int) (map[usage.Scope]map[uuid.UUID]*history, error) {
-	all := map[usage.Scope]map[uuid.UUID]*history{usage.ScopeKey: {}, usage.ScopeAccount: {}}
-	err := im.spill.part(part, func(c *counted) error {
+// histories reads a file, and tells how many counters are in it.
+func (im *run) histories(part int, all map[usage.Scope]map[uuid.UUID]*history) (counts int, err error) {
+	err = im.spill.part(part, func(c *counted) error {
+		if all[c.Scope] == nil {
+			all[c.Scope] = make(map[uuid.UUID]*history)
+		}
 		h := all[c.Scope][c.ID]
 		if h == nil {
 			h = newHistory(c.Scope, c.ID)
 			all[c.Scope][c.ID] = h
 		}
 		h.add(c)
+		counts++
 		return nil
 	})
-	return all, err
+	return counts, err
 }
 
 // groups divides histories into groups of bounded size, in the order of their ids.

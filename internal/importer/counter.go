@@ -15,6 +15,8 @@ const (
 	maxModel     = 255
 	// ahead is how far behind now a counter may begin: clocks differ.
 	ahead = 23 * time.Hour
+	// maxFigure leaves room for what is added to a span.
+	maxFigure = usage.MaxImportedCount / 2
 )
 
 // counter sends a counter on its way, or names why not. Those of ids that there are no
@@ -30,7 +32,7 @@ func (im *run) counter(ctx context.Context, e Entry) error {
 	}
 	if e.Resolution != legacy.Total && e.Resolution != legacy.Week {
 		start, err := legacy.Start(e.Resolution, e.Bucket, im.zone)
-		if err != nil || start.After(im.began.Add(ahead)) {
+		if err != nil || start.Before(firstSpan) || start.After(im.began.Add(ahead)) {
 			return im.refuse(ctx, named(e), "its time is none, or lies ahead")
 		}
 	}
@@ -86,8 +88,8 @@ func (c *counted) read(e Entry) string {
 		return "nothing in it is a figure"
 	}
 	for _, n := range []int64{c.Counter.Requests, c.Counter.Input, c.Counter.Output, c.Counter.CacheCreation, c.Counter.CacheRead, c.Counter.Total} {
-		if n > usage.MaxImportedCount {
-			return "nothing in it can be believed: it has a figure above 10^14"
+		if n > maxFigure {
+			return "nothing in it can be believed: it has a figure above 5·10^13"
 		}
 	}
 	if c.Model != "" && (len(c.Model) > maxModel || !utf8.ValidString(c.Model) || strings.ContainsRune(c.Model, 0)) {

@@ -280,6 +280,7 @@ func (f *File) Opener(c *legacy.Cipher) legacy.Opener {
 
 type plainOpener struct{ *legacy.Cipher }
 
+// Open gives what is not sealed as it is.
 func (p plainOpener) Open(platform, text string) (string, error) {
 	opened, err := p.Cipher.Open(platform, text)
 	if errors.Is(err, legacy.ErrNotSealed) {

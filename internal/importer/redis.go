@@ -2,7 +2,6 @@ package importer
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/redis/rueidis"
@@ -196,6 +195,6 @@ func (r *Redis) Events(ctx context.Context, f func([]string) error) error {
 		if err := f(part); err != nil {
 			return err
 		}
-		from = fmt.Sprintf("(%s", page[len(page)-1].ID)
+		from = "(" + page[len(page)-1].ID
 	}
 }

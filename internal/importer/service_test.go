@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
@@ -169,16 +170,20 @@ func (s *service) expire(now time.Time) {
 // into replaces what a deployment's Redis holds.
 func (s *service) into(t *testing.T, d *deployment) {
 	t.Helper()
-	d.do(t, "FLUSHALL")
+	build := func(command ...string) rueidis.Completed { return d.redis.B().Arbitrary(command...).Build() }
+	commands := rueidis.Commands{build("FLUSHALL")}
 	for key, fields := range s.hashes {
 		command := []string{"HSET", key}
 		for field, text := range fields {
 			command = append(command, field, text)
 		}
-		d.do(t, command...)
+		commands = append(commands, build(command...))
 	}
 	for key, text := range s.texts {
-		d.do(t, "SET", key, text)
+		commands = append(commands, build("SET", key, text))
+	}
+	for _, answer := range d.redis.DoMulti(t.Context(), commands...) {
+		require.NoError(t, answer.Error())
 	}
 }
 

@@ -114,7 +114,7 @@ var families = []struct {
 }{
 	{"account_balance_script:", Config}, {"account:test_config:", Config},
 	{"apikey:idx:", Derived}, {"apikey:set:", Derived}, {"apikey:tag:", Derived}, {"apikey:tmp:", Passing}, {"apikey:index:", Derived},
-	{"cost_rank", Derived}, {"account_groups_reverse:", Derived}, {"shared_", Derived}, {"username:", Derived},
+	{"cost_rank", Derived}, {"account_groups_reverse:", Derived}, {"username:", Derived},
 	{"quota_card_code:", Derived}, {"quota_cards:", Derived}, {"redemptions:", Derived},
 	{"concurrency:", Passing}, {"rate_limit:", Passing}, {"ratelimit:", Passing}, {"sticky_session:", Passing}, {"unified_", Passing},
 	{"oauth:", Passing}, {"session:", Passing}, {"user_session:", Passing}, {"system:metrics:", Passing}, {"lock:", Passing}, {"init:", Passing},
@@ -144,7 +144,8 @@ func parseSide(key string) (Name, bool) {
 // isIndex tells the sets that the service keeps beside its data. A model may be named
 // index: a counter's index is known by what follows it.
 func isIndex(key string) bool {
-	if strings.HasSuffix(key, ":index") || strings.HasSuffix(key, ":empty") {
+	if strings.HasSuffix(key, ":index") || strings.HasSuffix(key, ":empty") ||
+		strings.HasPrefix(key, "shared_") && strings.HasSuffix(key, "_accounts") {
 		return true
 	}
 	for _, family := range []string{"usage:", "account_usage:"} {

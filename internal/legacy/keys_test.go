@@ -41,6 +41,8 @@ func TestParseName(t *testing.T) {
 		"account_balance_script:ccr:1": {Kind: Config, ID: "account_balance_script:ccr:1"},
 		"quota_card:c1":                {Kind: Card, ID: "c1"},
 		"quota_card_code:CC_1":         {Kind: Derived, ID: "quota_card_code:CC_1"},
+		"shared_claude_accounts":       {Kind: Derived, ID: "shared_claude_accounts"},
+		"shared_by_somebody":           {Kind: Foreign, ID: "shared_by_somebody"},
 		"celery-task-meta-1":           {Kind: Foreign, ID: "celery-task-meta-1"},
 		"":                             {Kind: Foreign},
 	} {

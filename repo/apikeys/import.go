@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -261,7 +260,7 @@ func (k *Imported) hashes() (native, legacy *string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		hexed := fmt.Sprintf(`\x%s`, hex.EncodeToString(hash[:]))
+		hexed := `\x` + hex.EncodeToString(hash[:])
 		return &hexed, nil
 	}
 	if k.NativeHash == "" && k.LegacyHash == "" {
