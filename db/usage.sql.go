@@ -21,6 +21,9 @@ FROM (
     UNION ALL
     SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
     WHERE p.account_id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+    WHERE s.scope = 'account' AND s.id = ANY ($1::uuid[])
 ) AS c
 GROUP BY c.account_id
 LIMIT cardinality($1::uuid[])
@@ -33,8 +36,8 @@ type UsageAccountTotalsRow struct {
 	Cost        dbtype.Decimal
 }
 
-// Sums of all time of some accounts, over all keys: their rows of usage_totals by
-// its primary key, plus pending batches. A row an account, by its id.
+// Sums of all time of some accounts, over all keys: their rows of usage_totals and
+// usage_imported by the primary keys, plus pending batches. A row an account, by its id.
 //
 //	SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
 //	FROM (
@@ -43,6 +46,9 @@ type UsageAccountTotalsRow struct {
 //	    UNION ALL
 //	    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
 //	    WHERE p.account_id = ANY ($1::uuid[])
+//	    UNION ALL
+//	    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+//	    WHERE s.scope = 'account' AND s.id = ANY ($1::uuid[])
 //	) AS c
 //	GROUP BY c.account_id
 //	LIMIT cardinality($1::uuid[])
@@ -630,21 +636,23 @@ func (q *Queries) UsageEnsureMonth(ctx context.Context, db DBTX, month time.Time
 }
 
 const usageHorizon = `-- name: UsageHorizon :one
-SELECT records_from, rollups_from FROM usage_horizon
+SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon
 `
 
 type UsageHorizonRow struct {
 	RecordsFrom time.Time
 	RollupsFrom time.Time
+	Imported    bool
 }
 
-// From when records and rollups are complete.
+// From when records and rollups are complete, and whether figures of another service
+// stand beside them.
 //
-//	SELECT records_from, rollups_from FROM usage_horizon
+//	SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon
 func (q *Queries) UsageHorizon(ctx context.Context, db DBTX) (UsageHorizonRow, error) {
 	row := db.QueryRow(ctx, usageHorizon)
 	var i UsageHorizonRow
-	err := row.Scan(&i.RecordsFrom, &i.RollupsFrom)
+	err := row.Scan(&i.RecordsFrom, &i.RollupsFrom, &i.Imported)
 	return i, err
 }
 

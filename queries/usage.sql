@@ -419,8 +419,9 @@ GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
 -- name: UsageHorizon :one
--- From when records and rollups are complete.
-SELECT records_from, rollups_from FROM usage_horizon;
+-- From when records and rollups are complete, and whether figures of another service
+-- stand beside them.
+SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon;
 
 -- name: UsageHorizonAdvance :exec
 -- Says that records before a time need not be there any more; never backwards.
@@ -505,8 +506,8 @@ DELETE FROM usage_rollups_global_daily d USING (
 WHERE d.bucket = old.bucket AND d.model = old.model;
 
 -- name: UsageAccountTotals :many
--- Sums of all time of some accounts, over all keys: their rows of usage_totals by
--- its primary key, plus pending batches. A row an account, by its id.
+-- Sums of all time of some accounts, over all keys: their rows of usage_totals and
+-- usage_imported by the primary keys, plus pending batches. A row an account, by its id.
 SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
 FROM (
     SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
@@ -514,6 +515,9 @@ FROM (
     UNION ALL
     SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
     WHERE p.account_id = ANY (@account_ids::uuid[])
+    UNION ALL
+    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+    WHERE s.scope = 'account' AND s.id = ANY (@account_ids::uuid[])
 ) AS c
 GROUP BY c.account_id
 LIMIT cardinality(@account_ids::uuid[]);

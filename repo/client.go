@@ -230,6 +230,11 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 	if err = c.openSwitches(ctx, cfg); err != nil {
 		return err
 	}
+	return c.openRedis(ctx, cfg)
+}
+
+// openRedis opens what the config has of the cache and the journal.
+func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 	if cfg.RedisURL == "" {
 		return nil
 	}
@@ -256,20 +261,25 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 func (c *Client) openPool(ctx context.Context, cfg Config) error {
 	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	var err error
-	if c.pool = cfg.Pool; c.pool == nil {
-		c.ownsPool = true
-		if c.pool, err = newPool(connecting, cfg); err != nil {
-			return unreachable(ctx, err)
-		}
+	if err := c.makePool(connecting, cfg); err != nil {
+		return unreachable(ctx, err)
 	}
 	if err := c.lookForPooler(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
-	err = schema.Check(connecting, c.pool)
+	err := schema.Check(connecting, c.pool)
 	var state *schema.StateError
 	if err != nil && !errors.As(err, &state) {
 		return unreachable(ctx, err)
+	}
+	return err
+}
+
+// makePool needs no PostgreSQL that answers.
+func (c *Client) makePool(ctx context.Context, cfg Config) (err error) {
+	if c.pool = cfg.Pool; c.pool == nil {
+		c.ownsPool = true
+		c.pool, err = newPool(ctx, cfg)
 	}
 	return err
 }

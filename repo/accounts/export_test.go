@@ -26,3 +26,6 @@ func (r *Repo) Unstored() int { return len(r.refreshes.unstored()) }
 func (r *Repo) RefreshAccountAhead(ctx context.Context, id string) (Refreshed, error) {
 	return r.refresh(ctx, uuid.MustParse(id), r.RefreshAhead)
 }
+
+// TouchEvery is how long a process does not write an account's use once more.
+func (r *Repo) TouchEvery(d time.Duration) { r.uses.every = d }

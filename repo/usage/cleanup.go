@@ -38,7 +38,8 @@ type CleanupOptions struct {
 	// RetentionDays is how many whole UTC days before today stay: 1 to 36,600.
 	RetentionDays int
 	// Rollups makes the figures of that time go as well, except for the totals of
-	// keys and accounts; without it they stay.
+	// keys and accounts; without it they stay. Imported spans go where they end in it,
+	// opening balances never.
 	Rollups bool
 	// Progress, if set, hears how many records are deleted so far.
 	Progress func(deleted int64)
@@ -245,12 +246,22 @@ func (c *cleaner) trimRollups(ctx context.Context) error {
 		func(ctx context.Context, tx db.DBTX) (int64, error) {
 			return q.UsageRollupsGlobalDailyTrim(ctx, tx, db.UsageRollupsGlobalDailyTrimParams{Before: c.cut, RowLimit: trimBatch})
 		},
+		c.trimImported,
 	} {
 		if err == nil {
 			err = c.trim(ctx, batch, func(int64) {})
 		}
 	}
 	return err
+}
+
+// trimImported makes spans count in totals only, after the horizon has moved: what an
+// import brings of that time from now on is left out.
+func (c *cleaner) trimImported(ctx context.Context, tx db.DBTX) (int64, error) {
+	if err := c.queries.UsageImportLock(ctx, tx, importLock); err != nil {
+		return 0, err
+	}
+	return c.queries.UsageImportedTrim(ctx, tx, db.UsageImportedTrimParams{Before: c.cut, RowLimit: trimBatch})
 }
 
 func (c *cleaner) remaining(ctx context.Context) (n int64, err error) {
