@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,8 +60,11 @@ const (
 	shortestWindow = 24 * time.Hour
 )
 
-// bracesMakeTag matches a text without braces, or with those of one hash tag.
-var bracesMakeTag = regexp.MustCompile(`^[^{}]*(\{[^{}]+\}[^{}]*)?$`)
+var (
+	apiKeyPrefix = regexp.MustCompile(`^[^ \t\r\n{}*?[\]]*$`)
+	// keyPrefix may hold the hash tag of a Redis Cluster.
+	keyPrefix = regexp.MustCompile(`^[^ \t\r\n{}*?[\]]*(\{[^ \t\r\n{}*?[\]]+\}[^ \t\r\n{}*?[\]]*)?$`)
+)
 
 // Config says where data is and how calls behave. Zero fields take the defaults.
 // Its JSON-like field names in errors are those of the environment's variables.
@@ -306,14 +308,19 @@ func (c Config) checkBounds() error {
 
 func (c Config) checkTexts() error {
 	var errs []error
-	for _, t := range []struct{ name, text string }{
-		{"RELAYSTORE_KEY_PREFIX", c.KeyPrefix}, {"RELAYSTORE_API_KEY_PREFIX", c.APIKeyPrefix},
+	for _, t := range []struct {
+		name, text string
+		fits       *regexp.Regexp
+		not        string
+	}{
+		{"RELAYSTORE_KEY_PREFIX", c.KeyPrefix, keyPrefix, "spaces, wildcards, or braces but those of one hash tag"},
+		{"RELAYSTORE_API_KEY_PREFIX", c.APIKeyPrefix, apiKeyPrefix, "spaces, braces or wildcards"},
 	} {
 		if err := result.CheckText(t.name, t.text, maxPrefix); err != nil {
 			errs = append(errs, err)
 		}
-		if strings.ContainsAny(t.text, " \t\r\n*?[]") || !bracesMakeTag.MatchString(t.text) {
-			errs = append(errs, result.Invalid(t.name, "must not hold spaces, wildcards, or braces but those of one hash tag"))
+		if !t.fits.MatchString(t.text) {
+			errs = append(errs, result.Invalid(t.name, "must not hold %s", t.not))
 		}
 	}
 	return errors.Join(append(errs, result.CheckText("RELAYSTORE_LEGACY_ENCRYPTION_KEY", c.LegacyEncryptionKey, 1024))...)

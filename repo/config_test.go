@@ -175,3 +175,15 @@ func TestKeysets(t *testing.T) {
 	require.ErrorContains(t, err, "RELAYSTORE_KEYSET_FILE: ")
 	require.ErrorContains(t, err, "chmod 600")
 }
+
+// The braces of a key prefix are those of one hash tag.
+func TestKeyPrefix(t *testing.T) {
+	t.Parallel()
+	for prefix, fits := range map[string]bool{
+		"": true, "gw:": true, "{gw}:": true, "a{gw}b:": true, "{}": false, "{gw": false, "gw}": false, "{a}{b}": false, "{a b}": false, "a*": false,
+	} {
+		err := repo.Config{DatabaseURL: "postgres://x/db", KeyPrefix: prefix}.Validate()
+		require.Equal(t, fits, err == nil, "%q: %v", prefix, err)
+	}
+	require.Error(t, repo.Config{DatabaseURL: "postgres://x/db", APIKeyPrefix: "{sk}"}.Validate())
+}
