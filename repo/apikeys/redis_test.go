@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func TestRedisConcurrentUpdates(t *testing.T) {
 	}
 	all.Go(func() {
 		for i := range 50 {
-			s.do("HSET", "apikey:"+id, "future", fmt.Sprint(i), "icon", "i")
+			s.do("HSET", "apikey:"+id, "future", strconv.Itoa(i), "icon", "i")
 		}
 	})
 	all.Wait()
@@ -79,7 +80,7 @@ func TestRedisUpdateLeavesTheRest(t *testing.T) {
 	require.Equal(t, int64(1_000_000), k.TokenLimit)
 	require.Equal(t, []string{"a"}, k.Tags)
 	requireField(t, s.keys.UpdateAPIKey(t.Context(), id, apikeys.Patch{WeeklyResetHour: result.Set(24)}).Err(), result.InvalidQuery, "weeklyResetHour")
-	require.Equal(t, s.hash(key)["description"], "new")
+	require.Equal(t, "new", s.hash(key)["description"])
 }
 
 // An extra document of as many members as there is room for is as many fields.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
@@ -147,7 +146,7 @@ func TestRedisRefusals(t *testing.T) {
 
 	require.NoError(t, b.redis.Do(t.Context(), b.redis.B().Set().Key("relaystore:epoch:session").Value("999").Build()).Error())
 	size := func() int64 {
-		n, err := b.redis.Do(t.Context(), rueidis.Completed(b.redis.B().Dbsize().Build())).AsInt64()
+		n, err := b.redis.Do(t.Context(), b.redis.B().Dbsize().Build()).AsInt64()
 		require.NoError(t, err)
 		return n
 	}
