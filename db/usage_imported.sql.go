@@ -292,7 +292,7 @@ SELECT
     width_bucket(s.starts_at, $1::timestamptz[])::int AS first,
     (s.starts_at >= $2::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= $3::timestamptz))::boolean AS counts,
     s.model,
-    (CASE WHEN $4::boolean THEN s.id ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
+    s.id AS group_id,
     max(width_bucket(s.ends_at - interval '1 microsecond', $1::timestamptz[]))::int AS last,
     sum(s.requests)::bigint AS requests,
     sum(s.input_tokens)::bigint AS input_tokens,
@@ -304,23 +304,22 @@ SELECT
 FROM (
     SELECT v.starts_at, v.ends_at, v.resolution, v.model, v.id,
         v.requests, v.input_tokens, v.output_tokens, v.cache_creation_tokens, v.cache_read_tokens, v.total_tokens, v.cost
-    FROM ROWS FROM (unnest($5::text[]), unnest($6::timestamptz[])) AS r(resolution, ended)
+    FROM ROWS FROM (unnest($4::text[]), unnest($5::timestamptz[])) AS r(resolution, ended)
     CROSS JOIN LATERAL (
         SELECT starts_at, ends_at, id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, scope, resolution, model FROM usage_imported u
-        WHERE u.scope = $7 AND u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
+        WHERE u.scope = $6 AND u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
             AND u.starts_at < $3::timestamptz
         OFFSET 0) AS v
 ) AS s
-WHERE ($8::text = '' OR s.model = $8::text)
+WHERE ($7::text = '' OR s.model = $7::text)
 GROUP BY 1, 2, 3, 4
-LIMIT $9
+LIMIT $8
 `
 
 type UsageImportedByTimeParams struct {
 	Bounds      []time.Time
 	RangeStart  time.Time
 	RangeEnd    time.Time
-	Grouped     bool
 	Resolutions []string
 	Ended       []time.Time
 	Scope       string
@@ -343,15 +342,15 @@ type UsageImportedByTimeRow struct {
 	Cost                dbtype.Decimal
 }
 
-// UsageImportedByID over all keys or all accounts, told apart where grouped says so:
-// usage_imported_ends_at, each resolution up to a time by which its spans that begin
-// in the range have ended. At most row_limit rows.
+// UsageImportedByID over all keys or all accounts, told apart: usage_imported_ends_at,
+// each resolution up to a time by which its spans that begin in the range have ended.
+// At most row_limit rows.
 //
 //	SELECT
 //	    width_bucket(s.starts_at, $1::timestamptz[])::int AS first,
 //	    (s.starts_at >= $2::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= $3::timestamptz))::boolean AS counts,
 //	    s.model,
-//	    (CASE WHEN $4::boolean THEN s.id ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
+//	    s.id AS group_id,
 //	    max(width_bucket(s.ends_at - interval '1 microsecond', $1::timestamptz[]))::int AS last,
 //	    sum(s.requests)::bigint AS requests,
 //	    sum(s.input_tokens)::bigint AS input_tokens,
@@ -363,22 +362,21 @@ type UsageImportedByTimeRow struct {
 //	FROM (
 //	    SELECT v.starts_at, v.ends_at, v.resolution, v.model, v.id,
 //	        v.requests, v.input_tokens, v.output_tokens, v.cache_creation_tokens, v.cache_read_tokens, v.total_tokens, v.cost
-//	    FROM ROWS FROM (unnest($5::text[]), unnest($6::timestamptz[])) AS r(resolution, ended)
+//	    FROM ROWS FROM (unnest($4::text[]), unnest($5::timestamptz[])) AS r(resolution, ended)
 //	    CROSS JOIN LATERAL (
 //	        SELECT starts_at, ends_at, id, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, scope, resolution, model FROM usage_imported u
-//	        WHERE u.scope = $7 AND u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
+//	        WHERE u.scope = $6 AND u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
 //	            AND u.starts_at < $3::timestamptz
 //	        OFFSET 0) AS v
 //	) AS s
-//	WHERE ($8::text = '' OR s.model = $8::text)
+//	WHERE ($7::text = '' OR s.model = $7::text)
 //	GROUP BY 1, 2, 3, 4
-//	LIMIT $9
+//	LIMIT $8
 func (q *Queries) UsageImportedByTime(ctx context.Context, db DBTX, arg UsageImportedByTimeParams) ([]UsageImportedByTimeRow, error) {
 	rows, err := db.Query(ctx, usageImportedByTime,
 		arg.Bounds,
 		arg.RangeStart,
 		arg.RangeEnd,
-		arg.Grouped,
 		arg.Resolutions,
 		arg.Ended,
 		arg.Scope,
@@ -392,6 +390,130 @@ func (q *Queries) UsageImportedByTime(ctx context.Context, db DBTX, arg UsageImp
 	items := []UsageImportedByTimeRow{}
 	for rows.Next() {
 		var i UsageImportedByTimeRow
+		if err := rows.Scan(
+			&i.First,
+			&i.Counts,
+			&i.Model,
+			&i.GroupID,
+			&i.Last,
+			&i.Requests,
+			&i.InputTokens,
+			&i.OutputTokens,
+			&i.CacheCreationTokens,
+			&i.CacheReadTokens,
+			&i.TotalTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageImportedGlobal = `-- name: UsageImportedGlobal :many
+SELECT
+    width_bucket(s.starts_at, $1::timestamptz[])::int AS first,
+    (s.starts_at >= $2::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= $3::timestamptz))::boolean AS counts,
+    s.model,
+    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+    max(width_bucket(s.ends_at - interval '1 microsecond', $1::timestamptz[]))::int AS last,
+    sum(s.requests)::bigint AS requests,
+    sum(s.input_tokens)::bigint AS input_tokens,
+    sum(s.output_tokens)::bigint AS output_tokens,
+    sum(s.cache_creation_tokens)::bigint AS cache_creation_tokens,
+    sum(s.cache_read_tokens)::bigint AS cache_read_tokens,
+    sum(s.total_tokens)::bigint AS total_tokens,
+    sum(s.cost)::numeric AS cost
+FROM (
+    SELECT v.starts_at, v.ends_at, v.resolution, v.model,
+        v.requests, v.input_tokens, v.output_tokens, v.cache_creation_tokens, v.cache_read_tokens, v.total_tokens, v.cost
+    FROM ROWS FROM (unnest($4::text[]), unnest($5::timestamptz[])) AS r(resolution, ended)
+    CROSS JOIN LATERAL (
+        SELECT starts_at, ends_at, spans, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, resolution, model FROM usage_imported_global u
+        WHERE u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
+            AND u.starts_at < $3::timestamptz
+        OFFSET 0) AS v
+) AS s
+WHERE ($6::text = '' OR s.model = $6::text)
+GROUP BY 1, 2, 3
+LIMIT $7
+`
+
+type UsageImportedGlobalParams struct {
+	Bounds      []time.Time
+	RangeStart  time.Time
+	RangeEnd    time.Time
+	Resolutions []string
+	Ended       []time.Time
+	Model       string
+	RowLimit    int32
+}
+
+type UsageImportedGlobalRow struct {
+	First               int32
+	Counts              bool
+	Model               string
+	GroupID             uuid.UUID
+	Last                int32
+	Requests            int64
+	InputTokens         int64
+	OutputTokens        int64
+	CacheCreationTokens int64
+	CacheReadTokens     int64
+	TotalTokens         int64
+	Cost                dbtype.Decimal
+}
+
+// UsageImportedByTime over all keys as one, by the primary key of their sums. At most
+// row_limit rows.
+//
+//	SELECT
+//	    width_bucket(s.starts_at, $1::timestamptz[])::int AS first,
+//	    (s.starts_at >= $2::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= $3::timestamptz))::boolean AS counts,
+//	    s.model,
+//	    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+//	    max(width_bucket(s.ends_at - interval '1 microsecond', $1::timestamptz[]))::int AS last,
+//	    sum(s.requests)::bigint AS requests,
+//	    sum(s.input_tokens)::bigint AS input_tokens,
+//	    sum(s.output_tokens)::bigint AS output_tokens,
+//	    sum(s.cache_creation_tokens)::bigint AS cache_creation_tokens,
+//	    sum(s.cache_read_tokens)::bigint AS cache_read_tokens,
+//	    sum(s.total_tokens)::bigint AS total_tokens,
+//	    sum(s.cost)::numeric AS cost
+//	FROM (
+//	    SELECT v.starts_at, v.ends_at, v.resolution, v.model,
+//	        v.requests, v.input_tokens, v.output_tokens, v.cache_creation_tokens, v.cache_read_tokens, v.total_tokens, v.cost
+//	    FROM ROWS FROM (unnest($4::text[]), unnest($5::timestamptz[])) AS r(resolution, ended)
+//	    CROSS JOIN LATERAL (
+//	        SELECT starts_at, ends_at, spans, requests, input_tokens, output_tokens, cache_creation_tokens, cache_read_tokens, total_tokens, cost, resolution, model FROM usage_imported_global u
+//	        WHERE u.resolution = r.resolution AND u.ends_at > $2::timestamptz AND u.ends_at <= r.ended
+//	            AND u.starts_at < $3::timestamptz
+//	        OFFSET 0) AS v
+//	) AS s
+//	WHERE ($6::text = '' OR s.model = $6::text)
+//	GROUP BY 1, 2, 3
+//	LIMIT $7
+func (q *Queries) UsageImportedGlobal(ctx context.Context, db DBTX, arg UsageImportedGlobalParams) ([]UsageImportedGlobalRow, error) {
+	rows, err := db.Query(ctx, usageImportedGlobal,
+		arg.Bounds,
+		arg.RangeStart,
+		arg.RangeEnd,
+		arg.Resolutions,
+		arg.Ended,
+		arg.Model,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageImportedGlobalRow{}
+	for rows.Next() {
+		var i UsageImportedGlobalRow
 		if err := rows.Scan(
 			&i.First,
 			&i.Counts,

@@ -85,14 +85,14 @@ GROUP BY 1, 2, 3, 4
 LIMIT @row_limit;
 
 -- name: UsageImportedByTime :many
--- UsageImportedByID over all keys or all accounts, told apart where grouped says so:
--- usage_imported_ends_at, each resolution up to a time by which its spans that begin
--- in the range have ended. At most row_limit rows.
+-- UsageImportedByID over all keys or all accounts, told apart: usage_imported_ends_at,
+-- each resolution up to a time by which its spans that begin in the range have ended.
+-- At most row_limit rows.
 SELECT
     width_bucket(s.starts_at, @bounds::timestamptz[])::int AS first,
     (s.starts_at >= @range_start::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= @range_end::timestamptz))::boolean AS counts,
     s.model,
-    (CASE WHEN @grouped::boolean THEN s.id ELSE '00000000-0000-0000-0000-000000000000'::uuid END)::uuid AS group_id,
+    s.id AS group_id,
     max(width_bucket(s.ends_at - interval '1 microsecond', @bounds::timestamptz[]))::int AS last,
     sum(s.requests)::bigint AS requests,
     sum(s.input_tokens)::bigint AS input_tokens,
@@ -113,6 +113,36 @@ FROM (
 ) AS s
 WHERE (@model::text = '' OR s.model = @model::text)
 GROUP BY 1, 2, 3, 4
+LIMIT @row_limit;
+
+-- name: UsageImportedGlobal :many
+-- UsageImportedByTime over all keys as one, by the primary key of their sums. At most
+-- row_limit rows.
+SELECT
+    width_bucket(s.starts_at, @bounds::timestamptz[])::int AS first,
+    (s.starts_at >= @range_start::timestamptz AND (s.resolution <> 'opening' OR s.ends_at <= @range_end::timestamptz))::boolean AS counts,
+    s.model,
+    '00000000-0000-0000-0000-000000000000'::uuid AS group_id,
+    max(width_bucket(s.ends_at - interval '1 microsecond', @bounds::timestamptz[]))::int AS last,
+    sum(s.requests)::bigint AS requests,
+    sum(s.input_tokens)::bigint AS input_tokens,
+    sum(s.output_tokens)::bigint AS output_tokens,
+    sum(s.cache_creation_tokens)::bigint AS cache_creation_tokens,
+    sum(s.cache_read_tokens)::bigint AS cache_read_tokens,
+    sum(s.total_tokens)::bigint AS total_tokens,
+    sum(s.cost)::numeric AS cost
+FROM (
+    SELECT v.starts_at, v.ends_at, v.resolution, v.model,
+        v.requests, v.input_tokens, v.output_tokens, v.cache_creation_tokens, v.cache_read_tokens, v.total_tokens, v.cost
+    FROM ROWS FROM (unnest(@resolutions::text[]), unnest(@ended::timestamptz[])) AS r(resolution, ended)
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_imported_global u
+        WHERE u.resolution = r.resolution AND u.ends_at > @range_start::timestamptz AND u.ends_at <= r.ended
+            AND u.starts_at < @range_end::timestamptz
+        OFFSET 0) AS v
+) AS s
+WHERE (@model::text = '' OR s.model = @model::text)
+GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
 -- name: UsageSums :many

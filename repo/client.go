@@ -234,6 +234,11 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 	if err = c.openSwitches(ctx, cfg); err != nil {
 		return err
 	}
+	return c.openRedis(ctx, cfg)
+}
+
+// openRedis opens what the config has of the cache and the journal.
+func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 	if cfg.RedisURL == "" {
 		return nil
 	}
@@ -247,6 +252,9 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
 		})
 	}
+	if errors.Is(err, cache.ErrNoHashTag) {
+		return result.Invalid("RELAYSTORE_KEY_PREFIX", "the Redis is a Cluster: the prefix needs a hash tag, such as {relaystore}:")
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}
@@ -257,20 +265,25 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 func (c *Client) openPool(ctx context.Context, cfg Config) error {
 	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	var err error
-	if c.pool = cfg.Pool; c.pool == nil {
-		c.ownsPool = true
-		if c.pool, err = newPool(connecting, cfg); err != nil {
-			return unreachable(ctx, err)
-		}
-	}
-	if err := c.pool.Ping(connecting); err != nil {
+	if err := c.makePool(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
-	err = schema.Check(connecting, c.pool)
+	if err := c.lookForPooler(connecting, cfg); err != nil {
+		return unreachable(ctx, err)
+	}
+	err := schema.Check(connecting, c.pool)
 	var state *schema.StateError
 	if err != nil && !errors.As(err, &state) {
 		return unreachable(ctx, err)
+	}
+	return err
+}
+
+// makePool needs no PostgreSQL that answers.
+func (c *Client) makePool(ctx context.Context, cfg Config) (err error) {
+	if c.pool = cfg.Pool; c.pool == nil {
+		c.ownsPool = true
+		c.pool, err = newPool(ctx, cfg)
 	}
 	return err
 }

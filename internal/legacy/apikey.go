@@ -79,6 +79,7 @@ const (
 	FieldIsActive   = "isActive"
 	FieldIsDeleted  = "isDeleted"
 	FieldLastUsedAt = "lastUsedAt"
+	FieldUpdatedAt  = "updatedAt"
 	// FieldNativeHash is a field of our own: NATIVE:HASH, void where HASH is not what
 	// the hash is now, since the service has then given the key a new plaintext.
 	FieldNativeHash = "relaystoreHash"

@@ -69,7 +69,7 @@ var keyFields = []keyField{
 	flag("enableOpenAIResponsesCodexAdaptation", true, func(k *Key) *bool { return &k.EnableOpenAIResponsesCodexAdaptation }),
 	flag("enableOpenAIResponsesPayloadRules", false, func(k *Key) *bool { return &k.EnableOpenAIResponsesPayloadRules }),
 	{name: "openaiResponsesPayloadRules", read: readRules, write: func(k *Key) string { return cmp.Or(string(k.OpenAIResponsesPayloadRules), "[]") }},
-	optional(moment("updatedAt", func(k *Key) *time.Time { return &k.UpdatedAt })),
+	optional(moment(FieldUpdatedAt, func(k *Key) *time.Time { return &k.UpdatedAt })),
 	deletion(),
 	optional(moment("deletedAt", func(k *Key) *time.Time { return &k.DeletedAt })),
 	{name: fieldCreated, read: readCreated, write: writeCreated, optional: true}, // after createdAt

@@ -27,6 +27,9 @@ func (r *Repo) RefreshAccountAhead(ctx context.Context, id string) (Refreshed, e
 	return r.refresh(ctx, uuid.MustParse(id), r.RefreshAhead)
 }
 
+// TouchEvery is how long a process does not write an account's use once more.
+func (r *Repo) TouchEvery(d time.Duration) { r.uses.every = d }
+
 // LeaseRefresh takes the lease of an account and, after between, notes an intent.
 func (r *Repo) LeaseRefresh(ctx context.Context, id string, between func()) (leased, intended bool, err error) {
 	holder, account := uuid.New(), uuid.MustParse(id)

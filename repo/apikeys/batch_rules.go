@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/repo/batch"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // BatchCreated is what a batch's create of a key gives, under the schema's names.
@@ -44,6 +45,7 @@ func (r *Repo) Batch() batch.Domain {
 			return batch.Row{"deleted_at": now, "updated_at": now, "is_active": false}
 		},
 		CacheKeys: []string{"hashed_key", "legacy_hash"}, Forget: r.evict, Name: namedColumn,
+		Refused: r.Place.NoBatch(strategy.APIKey),
 	}
 }
 
@@ -136,21 +138,14 @@ func checkPlaintext(plaintext string) error {
 	return result.CheckText(plaintextColumn, plaintext, maxPlaintext)
 }
 
-// batchUpdate is UpdateAPIKey up to the row. A key's members are checked one by
-// one, so those of a stand-in may take the others' place.
+// batchUpdate is UpdateAPIKey up to the row.
 func batchUpdate(data batch.Data, now time.Time) (batch.Row, error) {
 	var p Patch
 	if err := batch.Fill(&p, data); err != nil {
 		return nil, err
 	}
-	k := APIKey{KeyData: KeyData{Name: "stand-in"}}
-	if err := k.normalise(); err != nil {
-		return nil, err
-	}
-	if err := p.apply(&k); err != nil {
-		return nil, err
-	}
-	if err := k.normalise(); err != nil {
+	k, err := p.alone()
+	if err != nil {
 		return nil, err
 	}
 	row := batch.RowOf(k.updateParams(uuid.Nil, k.IsActive, nil, now), slices.Collect(maps.Keys(data))...)

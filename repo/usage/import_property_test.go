@@ -25,7 +25,7 @@ func TestFiguresContainImports(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		b.forget(t)
-		b.exec(t, "TRUNCATE usage_imported")
+		b.exec(t, "TRUNCATE usage_imported, usage_imported_global")
 		records := model{names: names}
 		imported := importedModel{map[spanID]ImportedSpan{}, names}
 		g := generator{rt, b.keys, rapid.SampledFrom(nights).Draw(rt, "night").at}
@@ -79,6 +79,8 @@ func (m importedModel) take(t *testing.T, b *bundle, g generator) {
 	}
 	require.EqualValues(g.T, len(spans), done.Written+done.Unchanged+done.Removed)
 	require.EqualValues(g.T, len(m.spans), b.count(t, "SELECT count(*) FROM usage_imported"))
+	require.Equal(g.T, b.count(t, "SELECT count(*) FROM usage_imported WHERE scope = 'key'"),
+		b.count(t, "SELECT coalesce(sum(spans), 0)::bigint FROM usage_imported_global WHERE spans > 0"))
 	again, err := b.Import(t.Context(), spans).Get()
 	require.NoError(g.T, err)
 	require.Equal(g.T, ImportResult{Unchanged: int64(len(spans))}, again)

@@ -67,18 +67,28 @@ var longest = []struct {
 func (r *Repo) spansByTime(ctx context.Context, c db.DBTX, p *plan, scope Scope) ([]db.UsageImportedByIDRow, error) {
 	params := db.UsageImportedByTimeParams{
 		Bounds: p.bounds, RangeStart: p.StartDate, RangeEnd: p.EndDate, Scope: string(scope), Model: p.Model, RowLimit: maxCells + 1,
-		Grouped:     p.GroupBy == ByAPIKey || scope == ScopeAccount,
 		Resolutions: []string{string(SpanOpening)}, Ended: []time.Time{time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)},
 	}
 	for _, l := range longest {
 		params.Resolutions, params.Ended = append(params.Resolutions, string(l.resolution)), append(params.Ended, p.EndDate.Add(l.width))
 	}
-	rows, err := r.queries.UsageImportedByTime(ctx, c, params)
+	if scope == ScopeAccount || p.GroupBy == ByAPIKey {
+		rows, err := r.queries.UsageImportedByTime(ctx, c, params)
+		return spanRows(rows), err
+	}
+	rows, err := r.queries.UsageImportedGlobal(ctx, c, db.UsageImportedGlobalParams{
+		Bounds: params.Bounds, RangeStart: params.RangeStart, RangeEnd: params.RangeEnd, Model: params.Model, RowLimit: params.RowLimit,
+		Resolutions: params.Resolutions, Ended: params.Ended,
+	})
+	return spanRows(rows), err
+}
+
+func spanRows[R db.UsageImportedByTimeRow | db.UsageImportedGlobalRow](rows []R) []db.UsageImportedByIDRow {
 	out := make([]db.UsageImportedByIDRow, len(rows))
 	for i, row := range rows {
 		out[i] = db.UsageImportedByIDRow(row)
 	}
-	return out, err
+	return out
 }
 
 // spanCells gives the rows that count, and notes in reach where those that cross a

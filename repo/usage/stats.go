@@ -18,8 +18,9 @@ import (
 const maxCells = 200_000
 
 // GetUsageStats sums the ledger by bucket. It includes every record whose
-// RecordUsage has returned; with a journal, what OldestUnflushedMs says. Wrong input, and an answer of more than 10,000
-// buckets or 200,000 cells, is InvalidQuery and names the field.
+// RecordUsage has returned; with a journal, what OldestUnflushedMs says; and what is
+// imported. Wrong input, and an answer of more than 10,000 buckets or 200,000 cells, is
+// InvalidQuery and names the field.
 func (r *Repo) GetUsageStats(ctx context.Context, q StatsQuery) result.Result[Stats] {
 	return result.Of(r.stats(ctx, q))
 }
