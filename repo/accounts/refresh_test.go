@@ -82,7 +82,7 @@ func TestRefreshIsRefused(t *testing.T) {
 	require.Zero(t, r.p.Calls())
 	require.Zero(t, r.count("SELECT count(*) FROM account_refreshes"))
 
-	foreign := r.create(accounts.AccountData{Platform: accounts.Gemini, Name: "n", OAuthData: &accounts.OAuthData{AccessToken: "a", RefreshToken: "r"}})
+	foreign := r.create(accounts.AccountData{Platform: accounts.CCR, Name: "n", OAuthData: &accounts.OAuthData{AccessToken: "a", RefreshToken: "r"}})
 	r.refused(r.accs.RefreshOAuthToken(r.ctx(), foreign).Err(), map[string]any{"reason": "no_endpoint"})
 }
 
