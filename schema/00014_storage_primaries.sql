@@ -56,7 +56,7 @@ END $$;
 UPDATE schema_compatibility SET oldest_binary = 14;
 
 -- +goose Down
-UPDATE schema_compatibility SET oldest_binary = 11;
+UPDATE schema_compatibility SET oldest_binary = 13;
 DROP FUNCTION storage_fence(text, bigint, uuid);
 ALTER TABLE storage_strategies DROP CONSTRAINT storage_strategies_primary;
 DROP TABLE storage_primaries;
