@@ -38,7 +38,8 @@ func (c BatchCreated) MarshalJSON() ([]byte, error) {
 func (r *Repo) Batch() batch.Domain {
 	now := r.now().UTC().Truncate(time.Microsecond)
 	return batch.Domain{
-		Table: "api_keys", DataType: strategy.APIKey, Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
+		DataType: strategy.APIKey, Refused: r.Place.NoBatch(strategy.APIKey),
+		Table: "api_keys", Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
 		Create: func(data batch.Data) (batch.Row, any, error) { return r.batchCreate(data, now) },
 		Update: func(data batch.Data) (batch.Row, error) { return batchUpdate(data, now) },
 		Delete: func() batch.Row {
@@ -137,21 +138,14 @@ func checkPlaintext(plaintext string) error {
 	return result.CheckText(plaintextColumn, plaintext, maxPlaintext)
 }
 
-// batchUpdate is UpdateAPIKey up to the row. A key's members are checked one by
-// one, so those of a stand-in may take the others' place.
+// batchUpdate is UpdateAPIKey up to the row.
 func batchUpdate(data batch.Data, now time.Time) (batch.Row, error) {
 	var p Patch
 	if err := batch.Fill(&p, data); err != nil {
 		return nil, err
 	}
-	k := APIKey{KeyData: KeyData{Name: "stand-in"}}
-	if err := k.normalise(); err != nil {
-		return nil, err
-	}
-	if err := p.apply(&k); err != nil {
-		return nil, err
-	}
-	if err := k.normalise(); err != nil {
+	k, err := p.alone()
+	if err != nil {
 		return nil, err
 	}
 	row := batch.RowOf(k.updateParams(uuid.Nil, k.IsActive, nil, now), slices.Collect(maps.Keys(data))...)

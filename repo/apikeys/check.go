@@ -40,6 +40,16 @@ var (
 // normalise fills in the defaults and refuses what is out of bounds, naming the
 // field. What it lets pass, the database's own checks let pass, too.
 func (d *KeyData) normalise() error {
+	d.defaults()
+	for _, check := range []func() error{d.checkTexts, d.checkLists, d.checkNumbers, d.checkExpiry, d.checkDocuments} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return checkPermissions(d.Permissions)
+}
+
+func (d *KeyData) defaults() {
 	d.Permissions = orDefault(d.Permissions, permissionAll)
 	d.ExpirationMode = orDefault(d.ExpirationMode, expirationFixed)
 	d.ActivationUnit = orDefault(d.ActivationUnit, unitDays)
@@ -51,12 +61,6 @@ func (d *KeyData) normalise() error {
 		d.EnableOpenAIResponsesCodexAdaptation = &on
 	}
 	d.ExpiresAt = d.ExpiresAt.Truncate(time.Microsecond)
-	for _, check := range []func() error{d.checkTexts, d.checkLists, d.checkNumbers, d.checkExpiry, d.checkDocuments} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return checkPermissions(d.Permissions)
 }
 
 func orDefault(s, def string) string {

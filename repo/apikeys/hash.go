@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -22,7 +23,7 @@ func HashPlaintext(plaintext string) string {
 // and ENCRYPTION_KEY, one behind the other (claude-relay-service v1.1.314,
 // apiKeyService.js).
 func LegacyHash(plaintext, encryptionKey string) string {
-	return HashPlaintext(plaintext + encryptionKey)
+	return legacy.KeyHash(plaintext, encryptionKey)
 }
 
 // newPlaintext makes a key of 256 random bits. The form is the legacy service's,

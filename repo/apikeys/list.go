@@ -27,6 +27,9 @@ func (r *Repo) list(ctx context.Context, f Filters) (Page, error) {
 	if err := f.normalise(); err != nil {
 		return Page{}, err
 	}
+	if s := r.redis(); s != nil {
+		return s.list(ctx, f)
+	}
 	params := f.params()
 	params.Now = r.now()
 	var rows []db.APIKeyListRow
