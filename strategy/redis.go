@@ -260,3 +260,9 @@ func Follow[T any](write func() (T, error)) (T, error) {
 		}
 	}
 }
+
+// Followed is Follow for a write that gives nothing.
+func Followed(write func() error) error {
+	_, err := Follow(func() (struct{}, error) { return struct{}{}, write() })
+	return err
+}
