@@ -86,7 +86,13 @@ func TestStrategyCommand(t *testing.T) {
 	require.Contains(t, out, `"previousStrategy"`)
 	out, _ = p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ postgres │ off +│ +0s`, out)
-	for _, bad := range [][]string{{"coffee"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
+	p.run(exitOK, "strategy", "switch", "session", "--primary", "redis")
+	out, _ = p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ redis +│ off +│ +0s`, out)
+	p.run(exitOK, "strategy", "switch", "session", "--primary", "postgres")
+	out, _ = p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ postgres │ on +│ +10m0s`, out)
+	for _, bad := range [][]string{{"coffee"}, {"session", "--primary", "mysql"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
 		p.run(exitFailure, append([]string{"strategy", "switch"}, bad...)...)
 	}
 }
