@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 )
 
@@ -80,6 +81,7 @@ func TestAlertsCommand(t *testing.T) {
 
 func TestStrategyCommand(t *testing.T) {
 	p := setupFigures(t)
+	p.env = append(p.env, "RELAYSTORE_PRIMARY_REDIS_URL="+testclient.LegacyRedis(t))
 	out, _ := p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ postgres │ on +│`, out)
 	out, _ = p.run(exitOK, "strategy", "switch", "session", "--cache=false", "--read", "database_first", "--write", "write_through", "--json")
