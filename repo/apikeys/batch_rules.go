@@ -38,14 +38,15 @@ func (c BatchCreated) MarshalJSON() ([]byte, error) {
 func (r *Repo) Batch() batch.Domain {
 	now := r.now().UTC().Truncate(time.Microsecond)
 	return batch.Domain{
-		DataType: strategy.APIKey, Refused: r.Place.NoBatch(strategy.APIKey),
-		Table: "api_keys", Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
+		DataType: strategy.APIKey,
+		Table:    "api_keys", Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
 		Create: func(data batch.Data) (batch.Row, any, error) { return r.batchCreate(data, now) },
 		Update: func(data batch.Data) (batch.Row, error) { return batchUpdate(data, now) },
 		Delete: func() batch.Row {
 			return batch.Row{"deleted_at": now, "updated_at": now, "is_active": false}
 		},
 		CacheKeys: []string{"hashed_key", "legacy_hash"}, Forget: r.evict, Name: namedColumn,
+		Refused: r.Place.NoBatch(strategy.APIKey),
 	}
 }
 

@@ -43,8 +43,8 @@ const (
 
 // read is the one way to look at keys.
 func (s *onRedis) read(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	if s.Primary.InTx() {
-		return strategy.NoTransaction(strategy.APIKey)
+	if err := s.Primary.RefuseTx(ctx, strategy.APIKey); err != nil {
+		return err
 	}
 	return s.store.Read(ctx, f)
 }
@@ -77,8 +77,8 @@ for _, hash in ipairs(add) do
 		if not held.err and held[1] and held[3] ~= 'true' and (held[1] == hash or held[2] == hash .. ':' .. held[1]) then return 'hash' end
 	end
 end
-if #set > 0 then redis.call('HSET', key, unpack(set)) end
-if #unset > 0 then redis.call('HDEL', key, unpack(unset)) end
+for i = 1, #set, 1000 do redis.call('HSET', key, unpack(set, i, math.min(i + 999, #set))) end
+for i = 1, #unset, 1000 do redis.call('HDEL', key, unpack(unset, i, math.min(i + 999, #unset))) end
 redis.call('EXPIRE', key, index[1])
 for _, hash in ipairs(drop) do
 	if redis.call('HGET', map, hash) == id then redis.call('HDEL', map, hash) end
@@ -120,10 +120,7 @@ var guarded = []string{legacy.FieldName, legacy.FieldTags, legacy.FieldIsActive,
 // commit writes what differs between two states of a key, of which fields are the
 // first one's texts in Redis; a new key has none.
 func (s *onRedis) commit(ctx context.Context, id uuid.UUID, fields map[string]string, was, is *legacy.Key) (string, error) {
-	if s.Primary.InTx() {
-		return "", strategy.NoTransaction(strategy.APIKey)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := s.Primary.RefuseTx(ctx, strategy.APIKey); err != nil {
 		return "", err
 	}
 	set, unset, seen := differences(fields, was, is)

@@ -25,10 +25,11 @@ var columns = []batch.Column{
 // opened or changed: only a method has a token.
 func (r *Repo) Batch() batch.Domain {
 	return batch.Domain{
-		DataType: strategy.Session, Refused: r.Place.NoBatch(strategy.Session),
-		Table: "sessions", Key: "id", Columns: columns, CacheKeys: []string{"token_hash"},
+		DataType: strategy.Session,
+		Table:    "sessions", Key: "id", Columns: columns, CacheKeys: []string{"token_hash"},
 		Forget: func(ctx context.Context, p *strategy.Postgres, hashes [][]byte) {
 			r.evictAfter(ctx, p, cacheKeys(hashes)...)
 		},
+		Refused: r.Place.NoBatch(strategy.Session),
 	}
 }

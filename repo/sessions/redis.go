@@ -113,18 +113,15 @@ return {n, #found}
 `)
 
 func (s *onRedis) read(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	if s.Primary.InTx() {
-		return strategy.NoTransaction(strategy.Session)
+	if err := s.Primary.RefuseTx(ctx, strategy.Session); err != nil {
+		return err
 	}
 	return s.store.Read(ctx, f)
 }
 
 // write is the one way to change sessions in Redis.
 func (s *onRedis) write(ctx context.Context, script *strategy.Script, args ...string) (rueidis.RedisMessage, error) {
-	if s.Primary.InTx() {
-		return rueidis.RedisMessage{}, strategy.NoTransaction(strategy.Session)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := s.Primary.RefuseTx(ctx, strategy.Session); err != nil {
 		return rueidis.RedisMessage{}, err
 	}
 	return s.store.Write(ctx, strategy.Session, script, nil, args)
