@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestSessionsMove(t *testing.T) {
 	var tokens []string
 	create := func(i int) {
 		data := sessions.Data{UserID: fmt.Sprintf("user %d é", i%3), UserType: "user", SessionData: []byte(fmt.Sprintf(`{"n":1.%d0, "m": 2}`, i)), TTL: time.Hour}
-		data.IPAddress, data.UserAgent = []string{"", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"}[i%4], fmt.Sprint(i)
+		data.IPAddress, data.UserAgent = []string{"", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"}[i%4], strconv.Itoa(i)
 		s, err := client.Sessions.CreateSession(t.Context(), data).Get()
 		require.NoError(t, err)
 		tokens = append(tokens, s.SessionToken)
