@@ -14,6 +14,20 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const sessionCount = `-- name: SessionCount :one
+SELECT count(*) FROM sessions
+`
+
+// How many are stored. The whole table. One row.
+//
+//	SELECT count(*) FROM sessions
+func (q *Queries) SessionCount(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, sessionCount)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const sessionCountExpired = `-- name: SessionCountExpired :one
 SELECT count(*) FROM sessions WHERE expires_at <= $1
 `
@@ -133,6 +147,62 @@ func (q *Queries) SessionDeleteExpired(ctx context.Context, db DBTX, arg Session
 	return i, err
 }
 
+const sessionExport = `-- name: SessionExport :many
+SELECT id, token_hash, user_id, user_type, session_data, coalesce(host(ip_address), '')::text AS ip_address, user_agent, created_at, expires_at
+FROM sessions WHERE id > $1 ORDER BY id LIMIT $2
+`
+
+type SessionExportParams struct {
+	After    uuid.UUID
+	RowLimit int32
+}
+
+type SessionExportRow struct {
+	ID          uuid.UUID
+	TokenHash   []byte
+	UserID      string
+	UserType    string
+	SessionData dbtype.JSON
+	IpAddress   string
+	UserAgent   string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}
+
+// The sessions behind an id, in the order of the primary key. At most row_limit rows.
+//
+//	SELECT id, token_hash, user_id, user_type, session_data, coalesce(host(ip_address), '')::text AS ip_address, user_agent, created_at, expires_at
+//	FROM sessions WHERE id > $1 ORDER BY id LIMIT $2
+func (q *Queries) SessionExport(ctx context.Context, db DBTX, arg SessionExportParams) ([]SessionExportRow, error) {
+	rows, err := db.Query(ctx, sessionExport, arg.After, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SessionExportRow{}
+	for rows.Next() {
+		var i SessionExportRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TokenHash,
+			&i.UserID,
+			&i.UserType,
+			&i.SessionData,
+			&i.IpAddress,
+			&i.UserAgent,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sessionGetByHash = `-- name: SessionGetByHash :one
 SELECT user_id, user_type, session_data, expires_at FROM sessions WHERE token_hash = $1
 `
@@ -157,6 +227,82 @@ func (q *Queries) SessionGetByHash(ctx context.Context, db DBTX, tokenHash []byt
 		&i.ExpiresAt,
 	)
 	return i, err
+}
+
+const sessionImport = `-- name: SessionImport :exec
+INSERT INTO sessions AS s (id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+SELECT u.id, u.token_hash, u.user_id, u.user_type, u.session_data::json, nullif(u.ip_address, '')::inet, u.user_agent, u.created_at, u.expires_at
+FROM ROWS FROM (
+    unnest($1::uuid[]), unnest($2::bytea[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+    unnest($6::text[]), unnest($7::text[]), unnest($8::timestamptz[]), unnest($9::timestamptz[])
+) AS u(id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash, user_id = excluded.user_id, user_type = excluded.user_type,
+    session_data = excluded.session_data, ip_address = excluded.ip_address, user_agent = excluded.user_agent,
+    created_at = excluded.created_at, expires_at = excluded.expires_at
+WHERE (s.token_hash, s.user_id, s.user_type, s.session_data::text, s.ip_address, s.user_agent, s.created_at, s.expires_at)
+    IS DISTINCT FROM (excluded.token_hash, excluded.user_id, excluded.user_type, excluded.session_data::text, excluded.ip_address,
+        excluded.user_agent, excluded.created_at, excluded.expires_at)
+`
+
+type SessionImportParams struct {
+	Ids         []uuid.UUID
+	TokenHashes [][]byte
+	UserIds     []string
+	UserTypes   []string
+	SessionData []string
+	IpAddresses []string
+	UserAgents  []string
+	CreatedAt   []time.Time
+	ExpiresAt   []time.Time
+}
+
+// Makes sessions what they are at the source; one that is so already is left alone, and
+// tells no cache. By primary key. A row a session.
+//
+//	INSERT INTO sessions AS s (id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+//	SELECT u.id, u.token_hash, u.user_id, u.user_type, u.session_data::json, nullif(u.ip_address, '')::inet, u.user_agent, u.created_at, u.expires_at
+//	FROM ROWS FROM (
+//	    unnest($1::uuid[]), unnest($2::bytea[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+//	    unnest($6::text[]), unnest($7::text[]), unnest($8::timestamptz[]), unnest($9::timestamptz[])
+//	) AS u(id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+//	ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash, user_id = excluded.user_id, user_type = excluded.user_type,
+//	    session_data = excluded.session_data, ip_address = excluded.ip_address, user_agent = excluded.user_agent,
+//	    created_at = excluded.created_at, expires_at = excluded.expires_at
+//	WHERE (s.token_hash, s.user_id, s.user_type, s.session_data::text, s.ip_address, s.user_agent, s.created_at, s.expires_at)
+//	    IS DISTINCT FROM (excluded.token_hash, excluded.user_id, excluded.user_type, excluded.session_data::text, excluded.ip_address,
+//	        excluded.user_agent, excluded.created_at, excluded.expires_at)
+func (q *Queries) SessionImport(ctx context.Context, db DBTX, arg SessionImportParams) error {
+	_, err := db.Exec(ctx, sessionImport,
+		arg.Ids,
+		arg.TokenHashes,
+		arg.UserIds,
+		arg.UserTypes,
+		arg.SessionData,
+		arg.IpAddresses,
+		arg.UserAgents,
+		arg.CreatedAt,
+		arg.ExpiresAt,
+	)
+	return err
+}
+
+const sessionImportGaps = `-- name: SessionImportGaps :exec
+DELETE FROM sessions WHERE id > $1 AND id <= $2 AND id <> ALL ($3::uuid[])
+`
+
+type SessionImportGapsParams struct {
+	After uuid.UUID
+	Upto  uuid.UUID
+	Ids   []uuid.UUID
+}
+
+// Deletes the sessions between two ids, the second one included, that the source has
+// not. By primary key.
+//
+//	DELETE FROM sessions WHERE id > $1 AND id <= $2 AND id <> ALL ($3::uuid[])
+func (q *Queries) SessionImportGaps(ctx context.Context, db DBTX, arg SessionImportGapsParams) error {
+	_, err := db.Exec(ctx, sessionImportGaps, arg.After, arg.Upto, arg.Ids)
+	return err
 }
 
 const sessionInsert = `-- name: SessionInsert :exec

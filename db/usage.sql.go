@@ -135,8 +135,9 @@ type UsageBatchAppendParams struct {
 // the batch's pending row and the ledger. Nothing is written and UsageBatchInsert
 // has to sort it out when a requestId is registered already (unique_violation) or
 // one of the distinct keys does not exist (not_null_violation: then there is no
-// batch). storage_fence refuses an epoch that is over. It waits for a transaction that has one of the requestIds for lock_timeout,
-// then it is lock_not_available. Keys are counted by their primary key, once a key, or, with keys_elsewhere, not at all.
+// batch). storage_fence refuses an epoch that is over. It waits for a transaction
+// that has one of the requestIds for lock_timeout, then it is lock_not_available. Keys
+// are counted by their primary key, once a key, or, with keys_elsewhere, not at all.
 //
 //	WITH registered AS (
 //	    INSERT INTO usage_requests (request_hash, recorded_on)

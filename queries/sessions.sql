@@ -58,3 +58,33 @@ FROM sessions WHERE id < @before ORDER BY id DESC LIMIT @row_limit;
 -- The same of one user, by sessions_user_id. At most row_limit rows.
 SELECT id, user_id, user_type, ip_address, user_agent, created_at, expires_at
 FROM sessions WHERE user_id = @user_id AND id < @before ORDER BY id DESC LIMIT @row_limit;
+
+-- name: SessionExport :many
+-- The sessions behind an id, in the order of the primary key. At most row_limit rows.
+SELECT id, token_hash, user_id, user_type, session_data, coalesce(host(ip_address), '')::text AS ip_address, user_agent, created_at, expires_at
+FROM sessions WHERE id > @after ORDER BY id LIMIT @row_limit;
+
+-- name: SessionCount :one
+-- How many are stored. The whole table. One row.
+SELECT count(*) FROM sessions;
+
+-- name: SessionImport :exec
+-- Makes sessions what they are at the source; one that is so already is left alone, and
+-- tells no cache. By primary key. A row a session.
+INSERT INTO sessions AS s (id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+SELECT u.id, u.token_hash, u.user_id, u.user_type, u.session_data::json, nullif(u.ip_address, '')::inet, u.user_agent, u.created_at, u.expires_at
+FROM ROWS FROM (
+    unnest(@ids::uuid[]), unnest(@token_hashes::bytea[]), unnest(@user_ids::text[]), unnest(@user_types::text[]), unnest(@session_data::text[]),
+    unnest(@ip_addresses::text[]), unnest(@user_agents::text[]), unnest(@created_at::timestamptz[]), unnest(@expires_at::timestamptz[])
+) AS u(id, token_hash, user_id, user_type, session_data, ip_address, user_agent, created_at, expires_at)
+ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash, user_id = excluded.user_id, user_type = excluded.user_type,
+    session_data = excluded.session_data, ip_address = excluded.ip_address, user_agent = excluded.user_agent,
+    created_at = excluded.created_at, expires_at = excluded.expires_at
+WHERE (s.token_hash, s.user_id, s.user_type, s.session_data::text, s.ip_address, s.user_agent, s.created_at, s.expires_at)
+    IS DISTINCT FROM (excluded.token_hash, excluded.user_id, excluded.user_type, excluded.session_data::text, excluded.ip_address,
+        excluded.user_agent, excluded.created_at, excluded.expires_at);
+
+-- name: SessionImportGaps :exec
+-- Deletes the sessions between two ids, the second one included, that the source has
+-- not. By primary key.
+DELETE FROM sessions WHERE id > @after AND id <= @upto AND id <> ALL (@ids::uuid[]);

@@ -10,4 +10,9 @@
 // inside a transaction as it does outside, if it asks [Postgres.InTx] before it
 // answers from a cache, leaves to [Postgres.AfterCommit] what others hear of, and
 // takes to [Postgres.Outside] what must not hang on the transaction.
+//
+// [Switches] follows how each data type is stored and changes it, [Rows] are the ways
+// there are. What writes is fenced: [Postgres.For] and [Redis.Write] let nobody write
+// where a data type's primary was, and [Switches.Move] makes another storage the primary
+// while writers wait.
 package strategy

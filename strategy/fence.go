@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -89,12 +90,17 @@ func refused(err error) bool {
 	return errors.As(err, &pg) && pg.Code == refusedByFence
 }
 
-// check is for calls inside a transaction, which cannot wait or go elsewhere.
-func (f *fence) check() error {
-	if f == nil || f.holder != uuid.Nil || f.switches.State(f.kind).PrimaryStorage == PrimaryPostgres {
-		return nil
+// inTx refuses a call inside a transaction that would have to go elsewhere.
+func (f *fence) inTx(call func(context.Context, db.DBTX) error) func(context.Context, db.DBTX) error {
+	if f == nil || f.holder != uuid.Nil {
+		return call
 	}
-	return errInTx
+	return func(ctx context.Context, c db.DBTX) error {
+		if f.switches.State(f.kind).PrimaryStorage != PrimaryPostgres {
+			return errInTx
+		}
+		return call(ctx, c)
+	}
 }
 
 // epoch is what this process follows now.

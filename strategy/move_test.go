@@ -185,3 +185,22 @@ func TestMovesAndTransactions(t *testing.T) {
 	_, err = inPostgres(t.Context(), late)
 	require.ErrorIs(t, err, result.InvalidQuery, "a transaction covers PostgreSQL")
 }
+
+// A Redis that was restored gets its epoch from PostgreSQL; where it is PostgreSQL that
+// was, nobody writes.
+func TestARestoredRedis(t *testing.T) {
+	t.Parallel()
+	m := setupMoves(t)
+	require.NoError(t, m.store.Move(t.Context(), strategy.Session, config(strategy.PrimaryRedis), nil).Err())
+	key := strategy.EpochKey(strategy.Session)
+	for i, found := range []string{"", "0", "held somebody"} {
+		require.NoError(t, m.direct.Do(t.Context(), m.direct.B().Del().Key(key).Build()).Error())
+		if found != "" {
+			require.NoError(t, m.direct.Do(t.Context(), m.direct.B().Set().Key(key).Value(found).Build()).Error())
+		}
+		require.NoError(t, m.store.insert(t.Context(), string(rune('0'+i))), found)
+	}
+	require.NoError(t, m.direct.Do(t.Context(), m.direct.B().Set().Key(key).Value("99").Build()).Error())
+	require.ErrorIs(t, m.store.insert(t.Context(), "never"), result.ReadOnly)
+	require.Len(t, m.stored(strategy.PrimaryRedis), 3)
+}

@@ -52,10 +52,7 @@ func (p *Postgres) Read(ctx context.Context, f func(context.Context, db.DBTX) er
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		if err := p.fence.check(); err != nil {
-			return err
-		}
-		return p.Meter.outcome(p.scope.do(ctx, f))
+		return p.Meter.outcome(p.scope.do(ctx, p.fence.inTx(f)))
 	}
 	return p.Meter.outcome(p.Retry.Do(ctx, func() error {
 		return p.with(ctx, func(c *pgxpool.Conn) error { return f(ctx, c) })
@@ -67,10 +64,7 @@ func (p *Postgres) Snapshot(ctx context.Context, f func(context.Context, db.DBTX
 	ctx, cancel := p.Bounded(ctx)
 	defer cancel()
 	if p.scope != nil {
-		if err := p.fence.check(); err != nil {
-			return err
-		}
-		return p.Meter.outcome(p.scope.do(ctx, f))
+		return p.Meter.outcome(p.scope.do(ctx, p.fence.inTx(f)))
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return p.Meter.outcome(p.Retry.Do(ctx, func() error {

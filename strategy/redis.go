@@ -170,11 +170,15 @@ func epochText(epoch int64) string { return strconv.FormatInt(epoch, 10) }
 
 // repair puts the epoch in the place of what a writer has found there, where PostgreSQL
 // says, later than that, that Redis is the primary and nobody moves it: who has put it
-// there is gone then, and if another move has begun meanwhile, it has changed it.
+// there is gone then, and if another move has begun meanwhile, it has changed it. A later
+// epoch than PostgreSQL's is none that it can mend.
 func (r *Redis) repair(ctx context.Context, t DataType, found string) error {
 	st := r.switches.State(t)
 	if st.Step != "" || st.PrimaryStorage != PrimaryRedis || epochText(st.fence) == found {
 		return nil
+	}
+	if later, err := strconv.ParseInt(found, 10, 64); err == nil && later > st.fence {
+		return errPaused
 	}
 	_, err := r.replaceEpoch(ctx, t, found, epochText(st.fence))
 	return err
@@ -266,4 +270,10 @@ func Follow[T any](write func() (T, error)) (T, error) {
 			return v, err
 		}
 	}
+}
+
+// Followed is Follow for a write that gives nothing.
+func Followed(write func() error) error {
+	_, err := Follow(func() (struct{}, error) { return struct{}{}, write() })
+	return err
 }

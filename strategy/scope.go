@@ -107,16 +107,13 @@ func (t *Tx) exec(ctx context.Context, sql string) error {
 // write runs f so that it is undone as a whole where it fails, and the transaction
 // can go on.
 func (s *scope) write(ctx context.Context, fence *fence, f func(context.Context, db.DBTX) error) error {
-	if err := fence.check(); err != nil {
-		return err
-	}
-	begin := "savepoint call"
-	if fence != nil {
-		begin += "; " + fence.sql(fence.epoch())
-	}
-	return s.do(ctx, func(ctx context.Context, c db.DBTX) error {
+	return s.do(ctx, fence.inTx(func(ctx context.Context, c db.DBTX) error {
+		begin := "savepoint call"
+		if fence != nil {
+			begin += "; " + fence.sql(fence.epoch())
+		}
 		return onSavepoint(ctx, c, begin, func() error { return f(ctx, c) })
-	})
+	}))
 }
 
 func onSavepoint(ctx context.Context, c db.DBTX, begin string, f func() error) error {

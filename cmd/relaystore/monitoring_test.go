@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 )
 
@@ -110,13 +111,20 @@ func TestAlertsCommand(t *testing.T) {
 
 func TestStrategyCommand(t *testing.T) {
 	p := setupFigures(t)
+	p.env = append(p.env, "RELAYSTORE_PRIMARY_REDIS_URL="+testclient.LegacyRedis(t))
 	out, _ := p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ postgres │ on +│`, out)
 	out, _ = p.run(exitOK, "strategy", "switch", "session", "--cache=false", "--read", "database_first", "--write", "write_through", "--json")
 	require.Contains(t, out, `"previousStrategy"`)
 	out, _ = p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ postgres │ off +│ +0s`, out)
-	for _, bad := range [][]string{{"coffee"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
+	p.run(exitOK, "strategy", "switch", "session", "--primary", "redis")
+	out, _ = p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ redis +│ off +│ +0s`, out)
+	p.run(exitOK, "strategy", "switch", "session", "--primary", "postgres")
+	out, _ = p.run(exitOK, "strategy", "show")
+	require.Regexp(t, `session +│ postgres │ on +│ +10m0s`, out)
+	for _, bad := range [][]string{{"coffee"}, {"session", "--primary", "mysql"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
 		p.run(exitFailure, append([]string{"strategy", "switch"}, bad...)...)
 	}
 }

@@ -38,7 +38,8 @@ func (c BatchCreated) MarshalJSON() ([]byte, error) {
 func (r *Repo) Batch() batch.Domain {
 	now := r.now().UTC().Truncate(time.Microsecond)
 	return batch.Domain{
-		Table: "api_keys", DataType: strategy.APIKey, Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
+		DataType: strategy.APIKey,
+		Table:    "api_keys", Key: "id", Columns: columns, Hidden: "deleted_at", Touched: "updated_at",
 		Create: func(data batch.Data) (batch.Row, any, error) { return r.batchCreate(data, now) },
 		Update: func(data batch.Data) (batch.Row, error) { return batchUpdate(data, now) },
 		Delete: func() batch.Row {

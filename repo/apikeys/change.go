@@ -4,8 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // GetAPIKey gives a stored key by its id. A deleted one is RecordNotFound.
@@ -36,7 +39,7 @@ func (r *Repo) get(ctx context.Context, keyID string) (APIKey, error) {
 // Updates of one key follow each other, so that two of different fields both
 // survive. When it has returned, no call of this process validates the older key.
 func (r *Repo) UpdateAPIKey(ctx context.Context, keyID string, patch Patch) result.Result[APIKey] {
-	return result.Of(r.update(ctx, keyID, patch))
+	return result.Of(strategy.Follow(func() (APIKey, error) { return r.update(ctx, keyID, patch) }))
 }
 
 func (r *Repo) update(ctx context.Context, keyID string, patch Patch) (updated APIKey, err error) {
@@ -91,14 +94,17 @@ func (r *Repo) DeleteAPIKey(ctx context.Context, keyID string) result.Status {
 	if err != nil {
 		return result.StatusOf(err)
 	}
-	now := r.now().UTC()
+	return result.StatusOf(strategy.Followed(func() error { return r.delete(ctx, id, r.now().UTC()) }))
+}
+
+func (r *Repo) delete(ctx context.Context, id uuid.UUID, now time.Time) error {
 	if s := r.redis(); s != nil {
-		return result.StatusOf(s.delete(ctx, id, now))
+		return s.delete(ctx, id, now)
 	}
-	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
+	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
 		row, err := r.queries.APIKeyDelete(ctx, tx, db.APIKeyDeleteParams{ID: id, Now: now})
 		return [][]byte{row.HashedKey, row.LegacyHash}, err
-	}))
+	})
 }
 
 // RecordAPIKeyUsage writes one use of a key to the ledger, without an account.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // CreateAPIKey stores a new key and gives its plaintext, this once. With a
@@ -16,7 +17,7 @@ import (
 // service could take the key back. A taken id or hash is DuplicateKey, wrong
 // input InvalidQuery; both name the field.
 func (r *Repo) CreateAPIKey(ctx context.Context, data KeyData) result.Result[Created] {
-	return result.Of(r.create(ctx, data))
+	return result.Of(strategy.Follow(func() (Created, error) { return r.create(ctx, data) }))
 }
 
 func (r *Repo) create(ctx context.Context, data KeyData) (Created, error) {

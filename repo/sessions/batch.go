@@ -25,7 +25,8 @@ var columns = []batch.Column{
 // opened or changed: only a method has a token.
 func (r *Repo) Batch() batch.Domain {
 	return batch.Domain{
-		Table: "sessions", DataType: strategy.Session, Key: "id", Columns: columns, CacheKeys: []string{"token_hash"},
+		DataType: strategy.Session,
+		Table:    "sessions", Key: "id", Columns: columns, CacheKeys: []string{"token_hash"},
 		Forget: func(ctx context.Context, p *strategy.Postgres, hashes [][]byte) {
 			r.evictAfter(ctx, p, cacheKeys(hashes)...)
 		},

@@ -8,13 +8,14 @@ import (
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // UpdateSession replaces the data, or sets the end anew, of a session that has not
 // ended; one that has is RecordNotFound, like an unknown one. When it has returned,
 // no call of this process gives the older session.
 func (r *Repo) UpdateSession(ctx context.Context, sessionToken string, patch Patch) result.Result[Updated] {
-	return result.Of(r.update(ctx, sessionToken, patch))
+	return result.Of(strategy.Follow(func() (Updated, error) { return r.update(ctx, sessionToken, patch) }))
 }
 
 func (r *Repo) update(ctx context.Context, token string, patch Patch) (Updated, error) {
@@ -52,11 +53,15 @@ func (r *Repo) DeleteSession(ctx context.Context, sessionToken string) result.St
 	if err != nil {
 		return result.StatusOf(err)
 	}
+	return result.StatusOf(strategy.Followed(func() error { return r.delete(ctx, key) }))
+}
+
+func (r *Repo) delete(ctx context.Context, key cache.Key) error {
 	if s := r.redis(); s != nil {
-		return result.StatusOf(s.delete(ctx, key))
+		return s.delete(ctx, key)
 	}
-	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
+	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
 		_, err := r.queries.SessionDeleteByHash(ctx, tx, key[:])
 		return []cache.Key{key}, err
-	}))
+	})
 }

@@ -12,13 +12,14 @@ import (
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // CreateSession stores a new session and gives its token, this once. Wrong input is
 // InvalidQuery and names the field. After an outcomeUnknown a session may be stored
 // whose token nobody has; it ends by itself.
 func (r *Repo) CreateSession(ctx context.Context, data Data) result.Result[Created] {
-	return result.Of(r.create(ctx, data))
+	return result.Of(strategy.Follow(func() (Created, error) { return r.create(ctx, data) }))
 }
 
 func (r *Repo) create(ctx context.Context, data Data) (Created, error) {

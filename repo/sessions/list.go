@@ -10,6 +10,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 const (
@@ -94,16 +95,20 @@ func (r *Repo) RevokeSession(ctx context.Context, id string) result.Status {
 	if err != nil {
 		return result.StatusOf(err)
 	}
+	return result.StatusOf(strategy.Followed(func() error { return r.revoke(ctx, parsed) }))
+}
+
+func (r *Repo) revoke(ctx context.Context, id uuid.UUID) error {
 	if s := r.redis(); s != nil {
-		return result.StatusOf(s.revoke(ctx, parsed))
+		return s.revoke(ctx, id)
 	}
-	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
-		hash, err := r.queries.SessionDelete(ctx, tx, parsed)
+	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
+		hash, err := r.queries.SessionDelete(ctx, tx, id)
 		if err != nil {
 			return nil, err
 		}
 		return cacheKeys([][]byte{hash}), nil
-	}))
+	})
 }
 
 // RevokeUserSessions ends every session of a user that was stored when it was
