@@ -59,6 +59,7 @@ type Cache struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	fresh   freshness
 	fences  fences
+	place   place
 
 	failures atomic.Int64
 
@@ -81,7 +82,8 @@ type invalidator interface {
 }
 
 // Open connects. Where Redis is not reachable and not required, it warns, works
-// without a cache and goes on trying in the background until it succeeds.
+// without a cache and goes on trying in the background until it succeeds. A Cluster
+// whose masters would share the keys is ErrNoHashTag.
 func Open(ctx context.Context, opts Options) (*Cache, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	opts.fetchEvery, opts.breakerPause = cmp.Or(opts.fetchEvery, fetchEvery), cmp.Or(opts.breakerPause, breakerPause)
@@ -128,7 +130,7 @@ func parseURL(url string) (rueidis.ClientOption, error) {
 
 func (c *Cache) open(ctx context.Context, opt rueidis.ClientOption) error {
 	err := c.connect(opt)
-	if err != nil && c.opts.Require {
+	if err != nil && (c.opts.Require || errors.Is(err, ErrNoHashTag)) {
 		return err
 	}
 	if err != nil {
@@ -161,6 +163,10 @@ func (c *Cache) connect(opt rueidis.ClientOption) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkCluster(c.background, client); err != nil {
+		client.Close()
+		return err
+	}
 	c.client.Store(&client)
 	return nil
 }
@@ -168,10 +174,18 @@ func (c *Cache) connect(opt rueidis.ClientOption) error {
 func (c *Cache) reconnect(ctx context.Context, opt rueidis.ClientOption) {
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval, delays.MaxInterval = 100*time.Millisecond, 2*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.connect(opt) },
-		backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0))
-	if err == nil {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.connect(opt)
+		if errors.Is(err, ErrNoHashTag) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0))
+	switch {
+	case err == nil:
 		c.opts.Logger.Info("relaystore: Redis is reachable, the cache is on")
+	case errors.Is(err, ErrNoHashTag):
+		c.opts.Logger.Error("relaystore: Redis is a Cluster, and the cache stays off: RELAYSTORE_KEY_PREFIX needs a hash tag, such as {relaystore}:")
 	}
 }
 
@@ -218,6 +232,7 @@ func (c *Cache) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		defer cancel()
 		return struct{}{}, f(ctx, *client)
 	})
+	c.place.follow(err)
 	c.noteFailure(err)
 	return err
 }

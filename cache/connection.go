@@ -15,7 +15,9 @@ import (
 // script writes.
 func (c *Cache) track(opt *rueidis.ClientOption) {
 	opt.DisableCache, opt.AlwaysRESP2 = false, false
-	opt.ForceSingleClient = opt.Sentinel.MasterSet == "" // one heartbeat cannot speak for a cluster's shards
+	if opt.Sentinel.MasterSet == "" { // one heartbeat cannot speak for a cluster's shards: one of them has all keys
+		opt.ForceSingleClient, c.place.nodes = true, opt.InitAddress
+	}
 	opt.PipelineMultiplex, opt.DisableAutoPipelining, opt.BlockingPipeline = -1, false, -1
 	opt.Standalone, opt.ReplicaOnly, opt.SendToReplicas = rueidis.StandaloneOption{}, false, nil
 	opt.ClientTrackingOptions = []string{"BCAST", "PREFIX", c.opts.Prefix + pushMark, "NOLOOP"}
@@ -32,8 +34,10 @@ func (c *Cache) dialer(opt rueidis.ClientOption) func(context.Context, string, *
 		dial = dialPlainly
 	}
 	return func(ctx context.Context, address string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
+		address = c.place.address(address)
 		conn, err := dial(ctx, address, d, config)
 		if err == nil {
+			c.place.connected(address, conn)
 			c.lose()
 		}
 		return conn, err

@@ -41,9 +41,10 @@ func (c *Cache) Failures() int64 {
 	return c.failures.Load()
 }
 
-// Off tells whether Redis is not asked, since it does not answer.
+// Off tells whether Redis is not asked, since it does not answer, but for a trial now
+// and then: until one is answered, it stays off.
 func (c *Cache) Off() bool {
-	return c == nil || c.client.Load() == nil || c.breaker.State() == gobreaker.StateOpen
+	return c == nil || c.client.Load() == nil || c.breaker.State() != gobreaker.StateClosed
 }
 
 // noteFailure counts an error of Redis, not of a caller who left or of what was not

@@ -49,6 +49,22 @@ func TestRedisHitsCount(t *testing.T) {
 	require.Equal(t, cache.Counters{Hits: 1}, second.Counters()[kind])
 }
 
+// While Redis is away it stays off, between the trials as well: who looks now and then
+// must not see it on.
+func TestOffUntilATrialIsAnswered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.primary.set(key, "one")
+	p := b.proxied()
+	b.proxy.Cut()
+	b.becomes(func() bool { b.evict(p, key); return p.Off() })
+	for begun := time.Now(); time.Since(begun) < 10*breakerPause; {
+		require.True(t, p.Off())
+	}
+	b.proxy.Pass()
+	b.becomes(func() bool { b.evict(p, key); return !p.Off() })
+}
+
 // A failed load is a miss as well, and so is one that its caller has left.
 func TestFailedLookupsAreMisses(t *testing.T) {
 	t.Parallel()

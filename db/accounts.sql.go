@@ -431,6 +431,44 @@ func (q *Queries) AccountInsert(ctx context.Context, db DBTX, arg AccountInsertP
 	return err
 }
 
+const accountLimit = `-- name: AccountLimit :one
+WITH found AS (SELECT f.id FROM accounts f WHERE f.id = $1 AND f.deleted_at IS NULL),
+limited AS (
+    UPDATE accounts a SET
+        status = 'rate_limited', error_message = '', tokens_remaining = NULL,
+        rate_limit_reset_at = CASE WHEN a.status = 'active' THEN $2::timestamptz
+            WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, $2::timestamptz) END,
+        updated_at = greatest($3::timestamptz, a.updated_at + interval '1 microsecond')
+    FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
+SELECT count(*) FROM found
+`
+
+type AccountLimitParams struct {
+	ID    uuid.UUID
+	Until time.Time
+	Now   time.Time
+}
+
+// Limits an account until a time. One that is inactive or in error stays as it is, and so
+// does a later end, or none, of a limit that it has. By primary key. Counts the account:
+// 0 or 1, one row.
+//
+//	WITH found AS (SELECT f.id FROM accounts f WHERE f.id = $1 AND f.deleted_at IS NULL),
+//	limited AS (
+//	    UPDATE accounts a SET
+//	        status = 'rate_limited', error_message = '', tokens_remaining = NULL,
+//	        rate_limit_reset_at = CASE WHEN a.status = 'active' THEN $2::timestamptz
+//	            WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, $2::timestamptz) END,
+//	        updated_at = greatest($3::timestamptz, a.updated_at + interval '1 microsecond')
+//	    FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
+//	SELECT count(*) FROM found
+func (q *Queries) AccountLimit(ctx context.Context, db DBTX, arg AccountLimitParams) (int64, error) {
+	row := db.QueryRow(ctx, accountLimit, arg.ID, arg.Until, arg.Now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const accountList = `-- name: AccountList :many
 SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
     rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
@@ -800,6 +838,26 @@ func (q *Queries) AccountStoreTokens(ctx context.Context, db DBTX, arg AccountSt
 		arg.ID,
 		arg.Version,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const accountTouch = `-- name: AccountTouch :execrows
+UPDATE accounts SET last_used_at = greatest(last_used_at, $1::timestamptz) WHERE id = $2 AND deleted_at IS NULL
+`
+
+type AccountTouchParams struct {
+	At time.Time
+	ID uuid.UUID
+}
+
+// Moves the last use forward, never back. By primary key. At most one row.
+//
+//	UPDATE accounts SET last_used_at = greatest(last_used_at, $1::timestamptz) WHERE id = $2 AND deleted_at IS NULL
+func (q *Queries) AccountTouch(ctx context.Context, db DBTX, arg AccountTouchParams) (int64, error) {
+	result, err := db.Exec(ctx, accountTouch, arg.At, arg.ID)
 	if err != nil {
 		return 0, err
 	}

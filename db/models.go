@@ -60,3 +60,34 @@ type APIKey struct {
 	UpdatedAt                            time.Time
 	DeletedAt                            *time.Time
 }
+
+type Account struct {
+	ID                 uuid.UUID
+	Platform           string
+	Name               string
+	Description        string
+	AccountType        string
+	Priority           int16
+	Schedulable        bool
+	Status             string
+	ErrorMessage       string
+	RateLimitResetAt   *time.Time
+	TokensRemaining    *int64
+	LastUsedAt         *time.Time
+	Scopes             []string
+	TokenExpiresAt     *time.Time
+	ProxyType          string
+	ProxyHost          string
+	ProxyPort          int32
+	ProxyUsername      string
+	AccessToken        []byte
+	RefreshToken       []byte
+	APIKey             []byte
+	OtherSecrets       []byte
+	ProxyPassword      []byte
+	CredentialsVersion int64
+	Details            dbtype.JSON
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	DeletedAt          *time.Time
+}

@@ -21,6 +21,9 @@ FROM (
     UNION ALL
     SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
     WHERE p.account_id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+    WHERE s.scope = 'account' AND s.id = ANY ($1::uuid[])
 ) AS c
 GROUP BY c.account_id
 LIMIT cardinality($1::uuid[])
@@ -33,8 +36,8 @@ type UsageAccountTotalsRow struct {
 	Cost        dbtype.Decimal
 }
 
-// Sums of all time of some accounts, over all keys: their rows of usage_totals by
-// its primary key, plus pending batches. A row an account, by its id.
+// Sums of all time of some accounts, over all keys: their rows of usage_totals and
+// usage_imported by the primary keys, plus pending batches. A row an account, by its id.
 //
 //	SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
 //	FROM (
@@ -43,6 +46,9 @@ type UsageAccountTotalsRow struct {
 //	    UNION ALL
 //	    SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
 //	    WHERE p.account_id = ANY ($1::uuid[])
+//	    UNION ALL
+//	    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+//	    WHERE s.scope = 'account' AND s.id = ANY ($1::uuid[])
 //	) AS c
 //	GROUP BY c.account_id
 //	LIMIT cardinality($1::uuid[])
@@ -467,6 +473,12 @@ WITH turn AS MATERIALIZED (
         cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
         total_tokens = usage_totals.total_tokens + excluded.total_tokens,
         cost = usage_totals.cost + excluded.cost
+), months AS (
+    INSERT INTO usage_months (month, records)
+    SELECT date_trunc('month', c.bucket, 'UTC'), sum(c.records)
+    FROM cells c
+    GROUP BY 1 ORDER BY 1
+    ON CONFLICT (month) DO UPDATE SET records = usage_months.records + excluded.records
 )
 SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
     ((SELECT count(*) FROM taken) / (CASE
@@ -605,6 +617,12 @@ type UsageCompactRow struct {
 //	        cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
 //	        total_tokens = usage_totals.total_tokens + excluded.total_tokens,
 //	        cost = usage_totals.cost + excluded.cost
+//	), months AS (
+//	    INSERT INTO usage_months (month, records)
+//	    SELECT date_trunc('month', c.bucket, 'UTC'), sum(c.records)
+//	    FROM cells c
+//	    GROUP BY 1 ORDER BY 1
+//	    ON CONFLICT (month) DO UPDATE SET records = usage_months.records + excluded.records
 //	)
 //	SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
 //	    ((SELECT count(*) FROM taken) / (CASE
@@ -630,21 +648,23 @@ func (q *Queries) UsageEnsureMonth(ctx context.Context, db DBTX, month time.Time
 }
 
 const usageHorizon = `-- name: UsageHorizon :one
-SELECT records_from, rollups_from FROM usage_horizon
+SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon
 `
 
 type UsageHorizonRow struct {
 	RecordsFrom time.Time
 	RollupsFrom time.Time
+	Imported    bool
 }
 
-// From when records and rollups are complete.
+// From when records and rollups are complete, and whether figures of another service
+// stand beside them.
 //
-//	SELECT records_from, rollups_from FROM usage_horizon
+//	SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon
 func (q *Queries) UsageHorizon(ctx context.Context, db DBTX) (UsageHorizonRow, error) {
 	row := db.QueryRow(ctx, usageHorizon)
 	var i UsageHorizonRow
-	err := row.Scan(&i.RecordsFrom, &i.RollupsFrom)
+	err := row.Scan(&i.RecordsFrom, &i.RollupsFrom, &i.Imported)
 	return i, err
 }
 
@@ -664,8 +684,7 @@ const usageMonthDrop = `-- name: UsageMonthDrop :one
 SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
 `
 
-// Drops a month and gives the number of its records, 0 where there is none, -1
-// where some are pending.
+// Drops a locked month and gives the number of its records, -1 where some are pending.
 //
 //	SELECT usage_drop_month($1::timestamptz)::bigint AS dropped
 func (q *Queries) UsageMonthDrop(ctx context.Context, db DBTX, month time.Time) (int64, error) {
@@ -676,15 +695,20 @@ func (q *Queries) UsageMonthDrop(ctx context.Context, db DBTX, month time.Time) 
 }
 
 const usageMonthLock = `-- name: UsageMonthLock :one
-SELECT usage_lock_month($1::timestamptz)::boolean AS locked
+SELECT usage_lock_month($1::timestamptz, $2::int)::boolean AS locked
 `
 
-// Makes writers of a month wait until the transaction ends; false where there is
-// no such month.
+type UsageMonthLockParams struct {
+	Month  time.Time
+	WaitMs int32
+}
+
+// Makes everybody wait for the ledger until the transaction ends; false where there
+// is no such month. It waits for those at work up to wait_ms.
 //
-//	SELECT usage_lock_month($1::timestamptz)::boolean AS locked
-func (q *Queries) UsageMonthLock(ctx context.Context, db DBTX, month time.Time) (bool, error) {
-	row := db.QueryRow(ctx, usageMonthLock, month)
+//	SELECT usage_lock_month($1::timestamptz, $2::int)::boolean AS locked
+func (q *Queries) UsageMonthLock(ctx context.Context, db DBTX, arg UsageMonthLockParams) (bool, error) {
+	row := db.QueryRow(ctx, usageMonthLock, arg.Month, arg.WaitMs)
 	var locked bool
 	err := row.Scan(&locked)
 	return locked, err
@@ -811,12 +835,21 @@ func (q *Queries) UsageRecordAppend(ctx context.Context, db DBTX, arg UsageRecor
 	return err
 }
 
-const usageRecordsTrim = `-- name: UsageRecordsTrim :execrows
-DELETE FROM usage_records d USING (
+const usageRecordsTrim = `-- name: UsageRecordsTrim :one
+WITH old AS (
     SELECT r.occurred_at, r.id FROM usage_records r
     WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
-    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
-WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM usage_records d USING old o
+    WHERE d.occurred_at = o.occurred_at AND d.id = o.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+    RETURNING date_trunc('month', d.occurred_at, 'UTC') AS month
+), counted AS (
+    UPDATE usage_months m SET records = m.records - g.records
+    FROM (SELECT n.month, count(*) AS records FROM gone n GROUP BY n.month) AS g
+    WHERE m.month = g.month
+)
+SELECT count(*) AS deleted FROM gone
 `
 
 type UsageRecordsTrimParams struct {
@@ -826,36 +859,39 @@ type UsageRecordsTrimParams struct {
 }
 
 // Deletes up to row_limit records from before a time that are in the rollups, in
-// the order of time, by the partitions' primary keys. Rows that another process
-// deletes are passed over.
+// the order of time, by the partitions' primary keys, and gives how many. Rows that
+// another process deletes are passed over.
 //
-//	DELETE FROM usage_records d USING (
+//	WITH old AS (
 //	    SELECT r.occurred_at, r.id FROM usage_records r
 //	    WHERE r.occurred_at >= $1 AND r.occurred_at < $2 AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
-//	    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old
-//	WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+//	    ORDER BY r.occurred_at, r.id LIMIT $3 FOR UPDATE SKIP LOCKED
+//	), gone AS (
+//	    DELETE FROM usage_records d USING old o
+//	    WHERE d.occurred_at = o.occurred_at AND d.id = o.id AND d.occurred_at >= $1 AND d.occurred_at < $2
+//	    RETURNING date_trunc('month', d.occurred_at, 'UTC') AS month
+//	), counted AS (
+//	    UPDATE usage_months m SET records = m.records - g.records
+//	    FROM (SELECT n.month, count(*) AS records FROM gone n GROUP BY n.month) AS g
+//	    WHERE m.month = g.month
+//	)
+//	SELECT count(*) AS deleted FROM gone
 func (q *Queries) UsageRecordsTrim(ctx context.Context, db DBTX, arg UsageRecordsTrimParams) (int64, error) {
-	result, err := db.Exec(ctx, usageRecordsTrim, arg.Since, arg.Before, arg.RowLimit)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	row := db.QueryRow(ctx, usageRecordsTrim, arg.Since, arg.Before, arg.RowLimit)
+	var deleted int64
+	err := row.Scan(&deleted)
+	return deleted, err
 }
 
 const usageRemaining = `-- name: UsageRemaining :one
-SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
-    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
-    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
-FROM usage_horizon h
+SELECT ((SELECT coalesce(sum(m.records), 0) FROM usage_months m)
+    + (SELECT coalesce(sum(p.records), 0) FROM usage_pending p))::bigint AS remaining
 `
 
-// How many records there are: those since the horizon, which is a midnight, from
-// the global days and the pending batches, older ones, which are few, by counting.
+// How many records there are, in the rollups and pending.
 //
-//	SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
-//	    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
-//	    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
-//	FROM usage_horizon h
+//	SELECT ((SELECT coalesce(sum(m.records), 0) FROM usage_months m)
+//	    + (SELECT coalesce(sum(p.records), 0) FROM usage_pending p))::bigint AS remaining
 func (q *Queries) UsageRemaining(ctx context.Context, db DBTX) (int64, error) {
 	row := db.QueryRow(ctx, usageRemaining)
 	var remaining int64

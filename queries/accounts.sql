@@ -82,6 +82,24 @@ FROM (
 WHERE a.id = o.id
 RETURNING ((o.status IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed;
 
+-- name: AccountTouch :execrows
+-- Moves the last use forward, never back. By primary key. At most one row.
+UPDATE accounts SET last_used_at = greatest(last_used_at, @at::timestamptz) WHERE id = @id AND deleted_at IS NULL;
+
+-- name: AccountLimit :one
+-- Limits an account until a time. One that is inactive or in error stays as it is, and so
+-- does a later end, or none, of a limit that it has. By primary key. Counts the account:
+-- 0 or 1, one row.
+WITH found AS (SELECT f.id FROM accounts f WHERE f.id = @id AND f.deleted_at IS NULL),
+limited AS (
+    UPDATE accounts a SET
+        status = 'rate_limited', error_message = '', tokens_remaining = NULL,
+        rate_limit_reset_at = CASE WHEN a.status = 'active' THEN @until::timestamptz
+            WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, @until::timestamptz) END,
+        updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
+    FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
+SELECT count(*) FROM found;
+
 -- name: AccountDelete :execrows
 -- Soft deletion by primary key: reports keep the name, the secrets go. At most one
 -- row.

@@ -232,6 +232,12 @@ WITH turn AS MATERIALIZED (
         cache_read_tokens = usage_totals.cache_read_tokens + excluded.cache_read_tokens,
         total_tokens = usage_totals.total_tokens + excluded.total_tokens,
         cost = usage_totals.cost + excluded.cost
+), months AS (
+    INSERT INTO usage_months (month, records)
+    SELECT date_trunc('month', c.bucket, 'UTC'), sum(c.records)
+    FROM cells c
+    GROUP BY 1 ORDER BY 1
+    ON CONFLICT (month) DO UPDATE SET records = usage_months.records + excluded.records
 )
 SELECT (SELECT t.mine FROM turn t)::boolean AS mine,
     ((SELECT count(*) FROM taken) / (CASE
@@ -416,8 +422,9 @@ GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
 -- name: UsageHorizon :one
--- From when records and rollups are complete.
-SELECT records_from, rollups_from FROM usage_horizon;
+-- From when records and rollups are complete, and whether figures of another service
+-- stand beside them.
+SELECT records_from, rollups_from, EXISTS (SELECT FROM usage_imported)::boolean AS imported FROM usage_horizon;
 
 -- name: UsageHorizonAdvance :exec
 -- Says that records before a time need not be there any more; never backwards.
@@ -438,32 +445,37 @@ WHERE i.inhparent = 'usage_records'::regclass
 ORDER BY m.low LIMIT 10000;
 
 -- name: UsageMonthLock :one
--- Makes writers of a month wait until the transaction ends; false where there is
--- no such month.
-SELECT usage_lock_month(@month::timestamptz)::boolean AS locked;
+-- Makes everybody wait for the ledger until the transaction ends; false where there
+-- is no such month. It waits for those at work up to wait_ms.
+SELECT usage_lock_month(@month::timestamptz, @wait_ms::int)::boolean AS locked;
 
 -- name: UsageMonthDrop :one
--- Drops a month and gives the number of its records, 0 where there is none, -1
--- where some are pending.
+-- Drops a locked month and gives the number of its records, -1 where some are pending.
 SELECT usage_drop_month(@month::timestamptz)::bigint AS dropped;
 
--- name: UsageRecordsTrim :execrows
+-- name: UsageRecordsTrim :one
 -- Deletes up to row_limit records from before a time that are in the rollups, in
--- the order of time, by the partitions' primary keys. Rows that another process
--- deletes are passed over.
-DELETE FROM usage_records d USING (
+-- the order of time, by the partitions' primary keys, and gives how many. Rows that
+-- another process deletes are passed over.
+WITH old AS (
     SELECT r.occurred_at, r.id FROM usage_records r
     WHERE r.occurred_at >= @since AND r.occurred_at < @before AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
-    ORDER BY r.occurred_at, r.id LIMIT @row_limit FOR UPDATE SKIP LOCKED) AS old
-WHERE d.occurred_at = old.occurred_at AND d.id = old.id AND d.occurred_at >= @since AND d.occurred_at < @before;
+    ORDER BY r.occurred_at, r.id LIMIT @row_limit FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM usage_records d USING old o
+    WHERE d.occurred_at = o.occurred_at AND d.id = o.id AND d.occurred_at >= @since AND d.occurred_at < @before
+    RETURNING date_trunc('month', d.occurred_at, 'UTC') AS month
+), counted AS (
+    UPDATE usage_months m SET records = m.records - g.records
+    FROM (SELECT n.month, count(*) AS records FROM gone n GROUP BY n.month) AS g
+    WHERE m.month = g.month
+)
+SELECT count(*) AS deleted FROM gone;
 
 -- name: UsageRemaining :one
--- How many records there are: those since the horizon, which is a midnight, from
--- the global days and the pending batches, older ones, which are few, by counting.
-SELECT ((SELECT count(*) FROM usage_records r WHERE r.occurred_at < h.records_from)
-    + (SELECT coalesce(sum(g.records), 0) FROM usage_rollups_global_daily g WHERE g.bucket >= h.records_from)
-    + (SELECT count(*) FROM usage_pending_records p WHERE p.occurred_at >= h.records_from))::bigint AS remaining
-FROM usage_horizon h;
+-- How many records there are, in the rollups and pending.
+SELECT ((SELECT coalesce(sum(m.records), 0) FROM usage_months m)
+    + (SELECT coalesce(sum(p.records), 0) FROM usage_pending p))::bigint AS remaining;
 
 -- name: UsageRollupsTrim :execrows
 -- Deletes up to row_limit rows of 15 minutes from before a time, by
@@ -497,8 +509,8 @@ DELETE FROM usage_rollups_global_daily d USING (
 WHERE d.bucket = old.bucket AND d.model = old.model;
 
 -- name: UsageAccountTotals :many
--- Sums of all time of some accounts, over all keys: their rows of usage_totals by
--- its primary key, plus pending batches. A row an account, by its id.
+-- Sums of all time of some accounts, over all keys: their rows of usage_totals and
+-- usage_imported by the primary keys, plus pending batches. A row an account, by its id.
 SELECT c.account_id, sum(c.requests)::bigint AS requests, sum(c.total_tokens)::bigint AS total_tokens, sum(c.cost)::numeric AS cost
 FROM (
     SELECT t.id AS account_id, t.requests, t.total_tokens, t.cost FROM usage_totals t
@@ -506,6 +518,9 @@ FROM (
     UNION ALL
     SELECT p.account_id, p.requests, p.total_tokens, p.cost FROM usage_pending_records p
     WHERE p.account_id = ANY (@account_ids::uuid[])
+    UNION ALL
+    SELECT s.id, s.requests, s.total_tokens, s.cost FROM usage_imported s
+    WHERE s.scope = 'account' AND s.id = ANY (@account_ids::uuid[])
 ) AS c
 GROUP BY c.account_id
 LIMIT cardinality(@account_ids::uuid[]);

@@ -424,3 +424,34 @@ SELECT (CASE @kind::text WHEN 'key' THEN w.id ELSE '00000000-0000-0000-0000-0000
 FROM wrong w
 ORDER BY w.id
 LIMIT @row_limit;
+
+-- name: UsageVerifyMonths :many
+-- usage_months and what the ledger has: the global days since the horizon, and the
+-- records before it, which a clean-up has left. What is mended keeps what others have
+-- changed meanwhile. A row a wrong month, at most row_limit.
+WITH listed AS (
+    SELECT b.month, sum(b.records) AS records FROM (
+        SELECT date_trunc('month', g.bucket, 'UTC') AS month, g.records
+        FROM usage_rollups_global_daily g
+        WHERE g.bucket >= (SELECT h.records_from FROM usage_horizon h)
+        UNION ALL
+        SELECT date_trunc('month', r.occurred_at, 'UTC'), 1
+        FROM usage_records r
+        WHERE r.occurred_at < (SELECT h.records_from FROM usage_horizon h)
+            AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id)
+    ) AS b
+    GROUP BY 1
+), wrong AS (
+    SELECT coalesce(l.month, m.month) AS month, coalesce(l.records, 0) - coalesce(m.records, 0) AS lacks, m.month IS NULL AS missing
+    FROM listed l
+    FULL JOIN usage_months m ON m.month = l.month
+    WHERE coalesce(l.records, 0) <> coalesce(m.records, 0)
+), mended AS (
+    INSERT INTO usage_months AS m (month, records)
+    SELECT w.month, greatest(w.lacks, 0) FROM wrong w WHERE @repair::boolean ORDER BY w.month
+    ON CONFLICT (month) DO UPDATE SET records = m.records + (SELECT w.lacks FROM wrong w WHERE w.month = excluded.month)
+)
+SELECT w.month::timestamptz AS bucket, (CASE WHEN w.missing THEN 'missing' ELSE 'figures' END)::text AS fault, count(*) OVER () AS wrong
+FROM wrong w
+ORDER BY w.month
+LIMIT @row_limit;

@@ -16,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/batch"
+	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
@@ -44,6 +45,8 @@ type Client struct {
 	Monitoring *monitoring.Repo
 	// Storage tells how data types are stored and how the storage does, and switches.
 	Storage *storage.Repo
+	// LegacyObjects keeps what another service had and no table here holds.
+	LegacyObjects *legacyobjects.Repo
 
 	pool     *pgxpool.Pool
 	ownsPool bool
@@ -93,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary.For(strategy.Account), Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
 	})
+	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Sessions = sessions.New(sessions.Config{
 		Primary: primary.For(strategy.Session), Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData,
@@ -247,6 +251,11 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 	if err = c.openSwitches(ctx, cfg); err != nil {
 		return err
 	}
+	return c.openRedis(ctx, cfg)
+}
+
+// openRedis opens what the config has of the cache and the journal.
+func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 	if cfg.RedisURL == "" {
 		return nil
 	}
@@ -260,6 +269,9 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
 		})
 	}
+	if errors.Is(err, cache.ErrNoHashTag) {
+		return result.Invalid("RELAYSTORE_KEY_PREFIX", "the Redis is a Cluster: the prefix needs a hash tag, such as {relaystore}:")
+	}
 	if err != nil {
 		return result.From(result.CacheError)
 	}
@@ -270,20 +282,25 @@ func (c *Client) open(ctx context.Context, cfg Config) (err error) {
 func (c *Client) openPool(ctx context.Context, cfg Config) error {
 	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	var err error
-	if c.pool = cfg.Pool; c.pool == nil {
-		c.ownsPool = true
-		if c.pool, err = newPool(connecting, cfg); err != nil {
-			return unreachable(ctx, err)
-		}
-	}
-	if err := c.pool.Ping(connecting); err != nil {
+	if err := c.makePool(connecting, cfg); err != nil {
 		return unreachable(ctx, err)
 	}
-	err = schema.Check(connecting, c.pool)
+	if err := c.lookForPooler(connecting, cfg); err != nil {
+		return unreachable(ctx, err)
+	}
+	err := schema.Check(connecting, c.pool)
 	var state *schema.StateError
 	if err != nil && !errors.As(err, &state) {
 		return unreachable(ctx, err)
+	}
+	return err
+}
+
+// makePool needs no PostgreSQL that answers.
+func (c *Client) makePool(ctx context.Context, cfg Config) (err error) {
+	if c.pool = cfg.Pool; c.pool == nil {
+		c.ownsPool = true
+		c.pool, err = newPool(ctx, cfg)
 	}
 	return err
 }

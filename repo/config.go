@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
@@ -60,6 +61,9 @@ const (
 	shortestWindow = 24 * time.Hour
 )
 
+// bracesMakeTag matches a text without braces, or with those of one hash tag.
+var bracesMakeTag = regexp.MustCompile(`^[^{}]*(\{[^{}]+\}[^{}]*)?$`)
+
 // Config says where data is and how calls behave. Zero fields take the defaults.
 // Its JSON-like field names in errors are those of the environment's variables.
 type Config struct {
@@ -68,13 +72,15 @@ type Config struct {
 	// DirectURL is PostgreSQL's past a transaction pooler, for migrations and
 	// LISTEN; "" means DatabaseURL. Env RELAYSTORE_DIRECT_URL.
 	DirectURL string
-	// RedisURL is redis://, rediss:// or unix://; "" means no cache. Env REDIS_URL.
+	// RedisURL is redis://, rediss:// or unix://; "" means no cache. Of a Cluster it
+	// names several nodes: redis://one:6379?addr=two:6379. Env REDIS_URL.
 	RedisURL string
 	// PrimaryRedisURL is the Redis that may be a data type's primary, in the legacy
 	// service's layout; "" means RedisURL. It is not a Cluster. Env
 	// RELAYSTORE_PRIMARY_REDIS_URL.
 	PrimaryRedisURL string
-	// KeyPrefix starts every key of the cache in Redis. Env RELAYSTORE_KEY_PREFIX.
+	// KeyPrefix starts every key of the cache in Redis. In a Cluster it needs a hash tag,
+	// such as {relaystore}:, which keeps them on one master. Env RELAYSTORE_KEY_PREFIX.
 	KeyPrefix string
 	// MaxConns bounds the PostgreSQL connections. Env RELAYSTORE_MAX_CONNS.
 	MaxConns int
@@ -306,8 +312,8 @@ func (c Config) checkTexts() error {
 		if err := result.CheckText(t.name, t.text, maxPrefix); err != nil {
 			errs = append(errs, err)
 		}
-		if strings.ContainsAny(t.text, " \t\r\n{}*?[]") {
-			errs = append(errs, result.Invalid(t.name, "must not hold spaces, braces or wildcards"))
+		if strings.ContainsAny(t.text, " \t\r\n*?[]") || !bracesMakeTag.MatchString(t.text) {
+			errs = append(errs, result.Invalid(t.name, "must not hold spaces, wildcards, or braces but those of one hash tag"))
 		}
 	}
 	return errors.Join(append(errs, result.CheckText("RELAYSTORE_LEGACY_ENCRYPTION_KEY", c.LegacyEncryptionKey, 1024))...)

@@ -48,19 +48,25 @@ func TestGolden(t *testing.T) {
 		method := strings.TrimSuffix(filepath.Base(file), ".json")
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			golden := readGolden(t, file)
-			c := goldenClient{Client: openGolden(t)}
-			var tokens goldenTokens
-			for _, call := range golden.Setup {
-				out := c.make(t, tokens.in(call))
-				require.NotContains(t, string(out), `"code":`)
-				tokens.add(out)
-			}
-			for _, call := range golden.Cases {
-				require.Equal(t, method, call.Call)
-				requireGolden(t, call.Name, call.Output, c.make(t, tokens.in(call)))
-			}
+			playGolden(t, openGolden(t), method)
 		})
+	}
+}
+
+// playGolden makes the calls of a method's file.
+func playGolden(t *testing.T, client *repo.Client, method string) {
+	t.Helper()
+	golden := readGolden(t, filepath.Join("testdata", "golden", method+".json"))
+	c := goldenClient{Client: client}
+	var tokens goldenTokens
+	for _, call := range golden.Setup {
+		out := c.make(t, tokens.in(call))
+		require.NotContains(t, string(out), `"code":`)
+		tokens.add(out)
+	}
+	for _, call := range golden.Cases {
+		require.Equal(t, method, call.Call)
+		requireGolden(t, call.Name, call.Output, c.make(t, tokens.in(call)))
 	}
 }
 

@@ -46,6 +46,11 @@ var filled = map[int64]string{
 	14: `UPDATE storage_primaries SET step = 'copying', holder = gen_random_uuid(), lease_expires_at = now(), began_at = now() WHERE data_type = 'apikey'`,
 	10: `INSERT INTO performance_alerts VALUES ('0190b8a0-0000-7000-8000-000000000021', 'errors.rate', '>=', 0.5, 60000, 'https://example.com/', now(), 'firing', now());
 		INSERT INTO performance_alert_deliveries (id, alert_id, body) VALUES (gen_random_uuid(), '0190b8a0-0000-7000-8000-000000000021', '{}')`,
+	11: `INSERT INTO storage_strategies VALUES ('session', 'redis', false, 0, 'database_first', 'write_through', 1, now())`,
+	12: `SELECT`, // its rows are those of the ledger
+	13: `INSERT INTO usage_imported VALUES ('2025-09-01Z', '2025-10-01Z', '0190b8a0-0000-7000-8000-000000000001', 1, 2, 3, 4, 5, 14, 0.000000000001, 'key', 'month', 'm'),
+			('2000-01-01Z', '2025-09-01Z', '0190b8a0-0000-7000-8000-000000000011', 1, 2, 3, 4, 5, 14, 0, 'account', 'opening', 'm');
+		INSERT INTO legacy_objects VALUES (now(), 'user', 'a', sha256('a'))`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the servers that development and tests need: PostgreSQL with
-# pg_stat_statements, Redis and, with --with-cc, what the race detector needs and
-# the curl that the README's commands call.
+# pg_stat_statements, Redis and, with --with-cc, what tests need beside them:
+# PgBouncer, the race detector's compiler, and the curl that the README's commands
+# call.
 # Silent when everything is there. On Debian and Ubuntu it uses apt-get, creates
 # no database cluster and starts no service; elsewhere it says what to install.
 set -eu
@@ -25,7 +26,7 @@ say() { echo "relaystore: $*" >&2; }
 find_program() {
 	command -v "$1" && return
 	for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
-		/opt/homebrew/opt/*/bin /usr/local/opt/*/bin \
+		/usr/sbin /opt/homebrew/opt/*/bin /usr/local/opt/*/bin \
 		/home/linuxbrew/.linuxbrew/opt/*/bin; do
 		if [ -x "$dir/$1" ]; then
 			echo "$dir/$1"
@@ -51,6 +52,7 @@ missing() {
 	has_contrib || echo postgresql-contrib
 	find_program redis-server >/dev/null || echo redis-server
 	[ -n "$with_cc" ] || return 0
+	find_program pgbouncer >/dev/null || echo pgbouncer
 	command -v "${CC:-gcc}" >/dev/null || echo gcc
 	has_headers || echo libc6-dev
 	command -v curl >/dev/null || echo curl
@@ -66,8 +68,8 @@ fi
 if [ "$root" = no ] || ! command -v apt-get >/dev/null; then
 	say "please install (by Debian's names): $packages"
 	say "  Debian, Ubuntu:  apt-get install $packages   (as root; with root or sudo this script does it)"
-	say "  Fedora, RHEL:    dnf install postgresql-server postgresql-contrib redis gcc glibc-devel"
-	say "  macOS:           brew install postgresql redis   and   xcode-select --install"
+	say "  Fedora, RHEL:    dnf install postgresql-server postgresql-contrib redis pgbouncer gcc glibc-devel"
+	say "  macOS:           brew install postgresql redis pgbouncer   and   xcode-select --install"
 	exit 1
 fi
 
@@ -135,10 +137,12 @@ case " $packages " in
 esac
 # shellcheck disable=SC2086 # one word a package
 apt install -y --no-install-recommends $packages || fail "apt-get could not install $packages"
-# Otherwise the package's own Redis would start with the next boot.
-case " $packages " in
-*" redis-server "*) as_root systemctl disable redis-server >>"$log" 2>&1 || : ;;
-esac
+# Otherwise the packages' own servers would start with the next boot.
+for service in redis-server pgbouncer; do
+	case " $packages " in
+	*" $service "*) as_root systemctl disable "$service" >>"$log" 2>&1 || : ;;
+	esac
+done
 
 packages=$(missing | tr '\n' ' ' | sed 's/ $//')
 [ -z "$packages" ] || fail "still missing after the installation: $packages"

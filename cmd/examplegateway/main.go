@@ -1,6 +1,6 @@
 // Command examplegateway is a gateway to copy from: keys, accounts and usage are
 // relaystore's, the rest is net/http. It serves POST /v1/messages as Anthropic does,
-// /healthz and /metrics. auth.go and usage.go are the contract's two examples in Go.
+// /healthz and /metrics. relay.go and usage.go are the contract's two examples in Go.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/seed14a526e0/relaystore/internal/fakeprovider"
@@ -26,17 +26,19 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
+var requests = promauto.NewCounterVec(prometheus.CounterOpts{Name: "examplegateway_requests_total", Help: "Answers by status."}, []string{"code"})
+
 func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := run(log); err != nil {
-		log.Error("the gateway has failed", "error", err)
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	if err := run(); err != nil {
+		slog.Error("the gateway has failed", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(log *slog.Logger) (err error) {
+func run() error {
 	listen := flag.String("listen", "127.0.0.1:8080", "the `address` to serve on")
-	upstream := flag.String("upstream", "", "the provider's base `URL`; without one, a fake provider answers")
+	upstream := flag.String("upstream", fakeprovider.Start().URL, "the provider's base `URL`; a fake one of this process's")
 	grace := flag.Duration("grace", 20*time.Second, "how long responses may go on after SIGTERM")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -46,35 +48,26 @@ func run(log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg.Logger = log
 	client, err := repo.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { // after the last record
-		closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		err = errors.Join(err, client.Close(closing))
-	}()
-	if *upstream == "" {
-		fake := fakeprovider.Start()
-		defer fake.Close()
-		*upstream = fake.URL
-	}
+	prometheus.MustRegister(metrics.NewCollector(client.Monitoring))
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "url", "http://"+listener.Addr().String())
-	return newGateway(client, *upstream, log).serve(ctx, listener, *grace)
+	slog.Info("serving", "url", "http://"+listener.Addr().String())
+	err = newGateway(client, *upstream).serve(ctx, listener, *grace)
+	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, client.Close(closing)) // after the last record
 }
 
 // serve answers until ctx ends. Then no request begins, responses have grace to end, and
 // their records are waited for: each is written, or its loss is an error.
 func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration) (err error) {
-	server := &http.Server{ // relay.go bounds bodies, and how long they take
-		Handler: g.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}
+	server := &http.Server{Handler: g.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {
@@ -89,7 +82,7 @@ func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration
 	if server.Shutdown(ending) != nil {
 		_ = server.Close() // as a hang-up of each client: recorded with what was produced
 	}
-	_ = g.places.Acquire(context.Background(), maxPlaces) // all have ended: recordWithin bounds it
+	_ = g.places.Acquire(context.Background(), maxPlaces) // all have ended: recordTime bounds it
 	if n := g.lost.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d usage records are in the log, not in the ledger", n))
 	}
@@ -98,12 +91,9 @@ func (g *gateway) serve(ctx context.Context, l net.Listener, grace time.Duration
 
 // routes has more than the API: let a load balancer pass on /v1 alone.
 func (g *gateway) routes() http.Handler {
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "examplegateway_requests_total", Help: "Answers by status."}, []string{"code"})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(requests, metrics.NewCollector(g.client.Monitoring), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/messages", promhttp.InstrumentHandlerCounter(requests, g.authenticated(g.messages)))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		err := g.client.APIKeys.ValidatePlaintext(r.Context(), "healthz").Err()
 		if g.stopping.Load() || !errors.Is(err, result.RecordNotFound) { // nobody has that key: to know it is to be healthy

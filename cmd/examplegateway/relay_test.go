@@ -216,7 +216,7 @@ func TestExpiredTokenIsRefreshedOnce(t *testing.T) {
 	oauth := testprovider.Start(t)
 	b := setup(t, fmt.Sprintf(`RELAYSTORE_OAUTH={"claude":{"tokenUrl":%q,"clientId":%q}}`, oauth.URL, testprovider.ClientID))
 	access, refresh := oauth.Authorise()
-	b.account(accounts.AccountData{OAuthData: &accounts.OAuthData{AccessToken: access, RefreshToken: refresh, ExpiresAt: time.Now().Add(refreshBefore / 2)}})
+	b.account(accounts.AccountData{OAuthData: &accounts.OAuthData{AccessToken: access, RefreshToken: refresh, ExpiresAt: time.Now().Add(tokenLeft / 2)}})
 	_, key := b.key(apikeys.KeyData{})
 	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if sent := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); sent == access || !oauth.Works(sent) {

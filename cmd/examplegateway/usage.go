@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/shopspring/decimal"
 
 	"github.com/seed14a526e0/relaystore/repo/accounts"
@@ -14,16 +13,14 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
-// recordWithin is how long a record is tried again while the database is away.
-const recordWithin = 15 * time.Second
-
 // exchange is what one request has used so far.
 type exchange struct {
-	keyID, accountID, model, requestID string
+	keyID, accountID, model string
 
-	began  bool  // the provider has begun an answer
-	deltas int64 // pieces of text since the provider last told its count
-	tokens tokens
+	requestID string // the gateway's own: a client could send one twice, and use for nothing
+	began     bool   // the provider has begun an answer
+	deltas    int64  // pieces of text since the provider last told its count
+	tokens    tokens
 }
 
 type tokens struct {
@@ -66,8 +63,8 @@ func (t tokens) cost() result.Money {
 	return result.NewMoney(decimal.New(300*t.Input+1500*t.Output+375*t.CacheWrites+30*t.CacheReads, -8))
 }
 
-// settle gives a request's place back, when what it used is recorded. The response does
-// not wait for that, and a client that hangs up cancels its response, not its record.
+// settle gives a request's place back when what it used is recorded: the response does not
+// wait for that, and a client that hangs up cancels its response, not its record.
 func (g *gateway) settle(ctx context.Context, x *exchange) {
 	if !x.began {
 		g.places.Release(1)
@@ -75,22 +72,9 @@ func (g *gateway) settle(ctx context.Context, x *exchange) {
 	}
 	go func() {
 		defer g.places.Release(1)
-		g.record(context.WithoutCancel(ctx), x.record())
-	}()
-}
-
-// record tries until the record is in the ledger: the requestId makes it count once,
-// also when a try has succeeded and nobody could say so.
-func (g *gateway) record(ctx context.Context, rec usage.Record) {
-	_, err := backoff.Retry(ctx, func() (bool, error) {
-		err := g.client.Usage.RecordUsage(ctx, rec).Err()
-		if errors.Is(err, result.InvalidQuery) || errors.Is(err, result.RecordNotFound) {
-			err = backoff.Permanent(err)
+		if err := g.client.Usage.RecordUsageWithin(ctx, x.record(), recordTime).Err(); err != nil {
+			g.lost.Add(1)
+			slog.Error("usage could not be recorded", "error", err, "record", x.record()) // to record it by hand
 		}
-		return true, err
-	}, backoff.WithMaxElapsedTime(recordWithin))
-	if err != nil {
-		g.lost.Add(1)
-		g.log.Error("usage could not be recorded", "error", err, "record", rec) // to record it by hand
-	}
+	}()
 }

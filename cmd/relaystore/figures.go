@@ -62,7 +62,8 @@ func newStatsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "stats", Short: "Show usage and cost by hour, day or month", Args: cobra.NoArgs,
 		Long: `Shows what was used: of everybody, of a key, of an account or of a model. Without
---from it is the last 24 hours, 30 days or 12 months.`,
+--from it is the last 24 hours, 30 days or 12 months. A date with ≈ has some of a
+neighbour's figures, or lacks some.`,
 		Example: "  relaystore stats --by month\n  relaystore stats --key ID --zone Asia/Shanghai --group-by account\n  relaystore stats --from 2026-01-01 --to 2026-02-01 --json",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			q.Granularity, q.GroupBy, q.TimeZone = usage.Granularity(by), usage.GroupBy(group), s.zone

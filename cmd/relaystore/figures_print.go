@@ -48,7 +48,7 @@ func printStats(w io.Writer, s usage.Stats, by usage.GroupBy) {
 	most := highest(costs)
 	t := newTable(w, table.Row{"date", "requests", "tokens", "cost (US$)", ""}, 2, 3, 4)
 	for _, b := range s.Stats {
-		t.AppendRow(table.Row{b.Date, b.Requests, b.TotalTokens, b.Cost, bar(b.Cost.Decimal(), most)})
+		t.AppendRow(table.Row{dated(b.Date, b.Approximate), b.Requests, b.TotalTokens, b.Cost, bar(b.Cost.Decimal(), most)})
 	}
 	t.AppendFooter(table.Row{"all", s.Summary.TotalRequests, s.Summary.TotalTokens, s.Summary.TotalCost, ""})
 	t.Render()
@@ -93,6 +93,14 @@ func called(id, name string) string {
 	return printable(strings.TrimSpace(id + " " + name))
 }
 
+// dated marks a bucket that has some of a neighbour's figures, or lacks some.
+func dated(date string, approximate bool) string {
+	if approximate {
+		return date + " ≈"
+	}
+	return date
+}
+
 // printCosts prints the shares, then the days where these are not the shares.
 func printCosts(w io.Writer, c usage.CostAnalysis, by usage.GroupBy) {
 	costs := make([]result.Money, len(c.CostBreakdown))
@@ -120,7 +128,7 @@ func printTrend(w io.Writer, days []usage.CostTrend) {
 	most := highest(costs)
 	t := newTable(w, table.Row{"day", "cost (US$)", "change", ""}, 2, 3)
 	for _, d := range days {
-		t.AppendRow(table.Row{d.Date, d.Cost, fmt.Sprintf("%+.1f %%", d.Change.Decimal().Shift(2).InexactFloat64()), bar(d.Cost.Decimal(), most)})
+		t.AppendRow(table.Row{dated(d.Date, d.Approximate), d.Cost, fmt.Sprintf("%+.1f %%", d.Change.Decimal().Shift(2).InexactFloat64()), bar(d.Cost.Decimal(), most)})
 	}
 	t.Render()
 }

@@ -19,8 +19,9 @@ import (
 type figuresPlace struct {
 	*testing.T
 
-	env []string
-	key string
+	env    []string
+	key    string
+	client *repo.Client
 }
 
 func setupFigures(t *testing.T) *figuresPlace {
@@ -30,7 +31,7 @@ func setupFigures(t *testing.T) *figuresPlace {
 	client := testclient.Open(t, cfg)
 	key, err := client.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "al\x1b[2Jice"}).Get()
 	require.NoError(t, err)
-	p := &figuresPlace{T: t, key: key.ID, env: []string{"DATABASE_URL=" + cfg.DatabaseURL, "REDIS_URL=" + cfg.RedisURL, "RELAYSTORE_KEY_PREFIX=" + cfg.KeyPrefix, "RELAYSTORE_DIRECT_URL="}}
+	p := &figuresPlace{T: t, key: key.ID, client: client, env: []string{"DATABASE_URL=" + cfg.DatabaseURL, "REDIS_URL=" + cfg.RedisURL, "RELAYSTORE_KEY_PREFIX=" + cfg.KeyPrefix, "RELAYSTORE_DIRECT_URL="}}
 	for _, r := range []struct{ model, at, cost string }{
 		{"opus", "2026-01-10T17:00:00Z", "3"}, {"opus", "2026-01-12T08:00:00Z", "1.5"}, {"haiku", "2026-01-12T09:00:00Z", "0.5"},
 	} {
@@ -140,4 +141,22 @@ func TestBar(t *testing.T) {
 	for part, want := range map[string]string{"0": "", "-1": "", "0.0001": "▏", "24": "████████████████████████", "1": "█", "1.5": "█▌"} {
 		require.Equal(t, want, bar(decimal.RequireFromString(part), decimal.NewFromInt(barWidth)))
 	}
+}
+
+func TestFiguresOfImports(t *testing.T) {
+	p := setupFigures(t)
+	day := time.Date(2026, 1, 10, 16, 0, 0, 0, time.UTC) // the 11th in Shanghai
+	require.NoError(t, p.client.Usage.Import(t.Context(), []usage.ImportedSpan{{
+		Scope: usage.ScopeKey, ID: p.key, Model: "opus", Resolution: usage.SpanDay, Start: day, End: day.Add(24 * time.Hour),
+		Requests: 1000, Cost: result.MustMoney("40"),
+	}}).Err())
+	out, _ := p.run(exitOK, append([]string{"stats", "--zone", "Asia/Shanghai", "--key", p.key}, january...)...)
+	require.Regexp(t, `2026-01-11 +│ +1001 │`, out)
+	require.NotContains(t, out, "≈")
+	out, _ = p.run(exitOK, append([]string{"stats"}, january...)...)
+	require.Regexp(t, `2026-01-10 ≈ +│ +1001 │`, out)
+	require.Contains(t, out, "2026-01-11 ≈")
+	require.NotContains(t, out, "2026-01-12 ≈")
+	out, _ = p.run(exitOK, append([]string{"cost"}, january...)...)
+	require.Regexp(t, `2026-01-10 ≈ +│ +43 │`, out)
 }

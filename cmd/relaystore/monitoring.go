@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
+	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/storage"
 )
 
@@ -13,15 +17,11 @@ func newHealthCmd() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "health", Short: "Ask PostgreSQL and Redis how they do", Args: cobra.NoArgs,
-		Long: `Asks both servers now, and answers within a second whatever they do. It fails where
+		Long: `Asks both servers now, and answers within a second or two whatever they do. It fails where
 PostgreSQL, or a Redis that is configured, does not answer.`,
 		Example: "  relaystore health\n  relaystore health --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			var h storage.Health
-			err := withClient(c.Context(), func(client *repo.Client) (err error) {
-				h, err = client.Storage.GetStorageHealth(c.Context())
-				return err
-			})
+			h, err := health(c.Context())
 			if err != nil {
 				return err
 			}
@@ -38,6 +38,24 @@ PostgreSQL, or a Redis that is configured, does not answer.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// health waits for a client's connections no longer than a look takes, and goes without a
+// client where PostgreSQL does not answer. That Redis does not is for the look to tell.
+func health(ctx context.Context) (h storage.Health, err error) {
+	cfg, err := repo.ConfigFromEnv()
+	if err != nil {
+		return h, err
+	}
+	cfg.ConnectTimeout, cfg.RequireRedis = storage.HealthTimeout/2, false
+	err = withConfig(ctx, cfg, func(client *repo.Client) (err error) {
+		h, err = client.Storage.GetStorageHealth(ctx)
+		return err
+	})
+	if errors.Is(err, result.ConnectionFailed) {
+		return repo.Health(ctx, cfg)
+	}
+	return h, err
 }
 
 // newMetricsCmd is `relaystore metrics`.

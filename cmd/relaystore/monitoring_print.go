@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -32,6 +34,25 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
+// howMany is a number of things; a negative one is not known.
+func howMany(n int64) string {
+	if n < 0 {
+		return unknown
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// memoryOf tells what is used, and of how much.
+func memoryOf(m storage.Memory) string {
+	switch {
+	case m.Max < 0:
+		return bytesOf(m.Used)
+	case m.Max == 0:
+		return bytesOf(m.Used) + ", no bound"
+	}
+	return bytesOf(m.Used) + ", of " + bytesOf(m.Max)
+}
+
 func answers(connected bool) string {
 	if connected {
 		return "answers"
@@ -45,7 +66,7 @@ func printHealth(w io.Writer, h storage.Health) {
 	t.AppendRows([]table.Row{
 		{"latency", took(pg.Latency)},
 		{"connections", fmt.Sprintf("%d of %d, %d idle, %d waiting", pg.Pool.Total, pg.Pool.Max, pg.Pool.Idle, pg.Pool.Waiting)},
-		{"outbox lag", took(pg.OutboxLag)}, {"schema version", pg.SchemaVersion},
+		{"outbox lag", took(pg.OutboxLag)}, {"schema version", howMany(cmp.Or(pg.SchemaVersion, -1))},
 	})
 	t.Render()
 	if !h.Redis.Configured {
@@ -53,17 +74,13 @@ func printHealth(w io.Writer, h storage.Health) {
 		return
 	}
 	r := h.Redis
-	most := "no bound"
-	if r.Memory.Max != 0 {
-		most = "of " + bytesOf(r.Memory.Max)
-	}
 	t = newTable(w, table.Row{"Redis", answers(r.Connected)})
 	t.AppendRows([]table.Row{
-		{"latency", took(r.Latency)}, {"memory", bytesOf(r.Memory.Used) + ", " + most},
+		{"latency", took(r.Latency)}, {"memory", memoryOf(r.Memory)},
 		{"persistence", r.Persistence}, {"eviction", r.EvictionPolicy}, {"heartbeat", took(r.HeartbeatAge)},
 	})
 	if j := r.Journal; j != nil {
-		t.AppendRow(table.Row{"journal", fmt.Sprintf("%d records, the oldest %s, %d refused", j.Length, took(j.Age), j.Refused)})
+		t.AppendRow(table.Row{"journal", fmt.Sprintf("%s records, the oldest %s, %s refused", howMany(j.Length), took(j.Age), howMany(j.Refused))})
 	}
 	t.Render()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/faultproxy"
 	"github.com/seed14a526e0/relaystore/repo/monitoring"
 )
 
@@ -30,6 +31,35 @@ func TestHealthCommand(t *testing.T) {
 	p.env = append(p.env, "REDIS_URL=redis://127.0.0.1:1/0")
 	out, _ = p.run(exitFailure, "health")
 	require.Regexp(t, `Redis +│ DOES NOT ANSWER`, out)
+	p.env = append(p.env, "RELAYSTORE_REQUIRE_REDIS=true")
+	out, _ = p.run(exitFailure, "health")
+	require.Regexp(t, `Redis +│ DOES NOT ANSWER`, out)
+}
+
+// PostgreSQL refuses connections, or takes them and never answers: the look says so, and
+// how Redis and its journal do.
+func TestHealthCommandWithoutPostgreSQL(t *testing.T) {
+	p := setupFigures(t)
+	p.env = append(p.env, "RELAYSTORE_USAGE_WRITES=write_behind")
+	proxy, stalled := faultproxy.Postgres(t, strings.TrimPrefix(p.env[0], "DATABASE_URL="))
+	proxy.Stall()
+	for _, url := range []string{"postgres://nobody@127.0.0.1:1/none", stalled} {
+		p.env = append(p.env, "DATABASE_URL="+url)
+		out, said := p.run(exitFailure, "health", "--json")
+		var h map[string]map[string]any
+		require.NoError(t, json.Unmarshal([]byte(out), &h), said)
+		require.Equal(t, false, h["postgres"]["connected"])
+		require.Equal(t, true, h["redis"]["connected"])
+		require.InDelta(t, 0, h["redis"]["journal"].(map[string]any)["length"], 0)
+		out, _ = p.run(exitFailure, "health")
+		require.Regexp(t, `PostgreSQL +│ DOES NOT ANSWER`, out)
+		require.Regexp(t, `schema version +│ \? `, out)
+		require.Regexp(t, `journal +│ 0 records`, out)
+	}
+	p.env = append(p.env, "REDIS_URL=redis://127.0.0.1:1/0")
+	out, _ := p.run(exitFailure, "health")
+	require.Regexp(t, `memory +│ \? `, out)
+	require.Regexp(t, `journal +│ \? records, the oldest \?, \? refused`, out)
 }
 
 func TestMetricsAndQueriesCommands(t *testing.T) {

@@ -54,7 +54,7 @@ func newRootCmd() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newAccountsCmd(), newAlertsCmd(), newBenchCmd(), newCleanupCmd(), newCostCmd(), newDemoCmd(), newDevCmd(), newHealthCmd(), newKeysCmd(), newKeysetCmd(), newMetricsCmd(), newMigrateCmd(), newQueriesCmd(), newReplayCmd(), newResealCmd(), newSessionsCmd(), newStatsCmd(), newStrategyCmd(), newTortureCmd(), newVerifyCmd(), newVersionCmd())
+	root.AddCommand(newAccountsCmd(), newAlertsCmd(), newBenchCmd(), newCleanupCmd(), newCostCmd(), newDemoCmd(), newDevCmd(), newHealthCmd(), newImportCmd(), newKeysCmd(), newKeysetCmd(), newMetricsCmd(), newMigrateCmd(), newQueriesCmd(), newReplayCmd(), newResealCmd(), newSessionsCmd(), newStatsCmd(), newStrategyCmd(), newTortureCmd(), newVerifyCmd(), newVersionCmd())
 	return root
 }
 

@@ -13,7 +13,7 @@ const logLines = 12
 // MissingError tells that a server is not installed.
 type MissingError struct {
 	// Programs are the missing ones, out of initdb (for all of PostgreSQL),
-	// pg_stat_statements and redis-server.
+	// pg_stat_statements, redis-server and pgbouncer.
 	Programs []string
 	// Err is why; nil when they were just not found.
 	Err error
@@ -37,11 +37,13 @@ var (
 		"initdb":             {"postgresql", "postgresql-contrib"},
 		"pg_stat_statements": {"postgresql-contrib"},
 		"redis-server":       {"redis-server"},
+		"pgbouncer":          {"pgbouncer"},
 	}
 	homebrew = map[string][]string{
 		"initdb":             {"postgresql"},
 		"pg_stat_statements": {"postgresql"},
 		"redis-server":       {"redis"},
+		"pgbouncer":          {"pgbouncer"},
 	}
 )
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,11 +20,16 @@ bind 127.0.0.1
 port %d
 requirepass %s
 dir %s
-appendonly yes
-appendfsync always
+%s
 save ""
 daemonize no
 `
+
+const (
+	durable = "appendonly yes\nappendfsync always"
+	// A dump is loaded only where there is no append-only file.
+	undurable = "appendonly no"
+)
 
 // redisTries is how often Redis gets another port. Another process can take
 // the free port before Redis does; that this was the reason shows in the log
@@ -32,14 +38,17 @@ const redisTries = 5
 
 var errNotRedis = errors.New("devstack: no answer of the private Redis")
 
-func (s *Stack) startRedis(ctx context.Context) error {
+func (s *Stack) startRedis(ctx context.Context, dump string) error {
+	if err := s.copyDump(dump); err != nil {
+		return err
+	}
 	password, err := randomHex(16)
 	if err != nil {
 		return err
 	}
 	for range redisTries {
 		var port int
-		if port, err = s.tryRedis(ctx, password); err == nil {
+		if port, err = s.tryRedis(ctx, password, dump != ""); err == nil {
 			s.RedisURL = fmt.Sprintf("redis://default:%s@127.0.0.1:%d/0", password, port)
 			return nil
 		}
@@ -50,12 +59,12 @@ func (s *Stack) startRedis(ctx context.Context) error {
 	return err
 }
 
-func (s *Stack) tryRedis(ctx context.Context, password string) (int, error) {
+func (s *Stack) tryRedis(ctx context.Context, password string, dumped bool) (int, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return 0, &StartError{Server: "redis", Err: err}
 	}
-	conf, err := s.configureRedis(port, password)
+	conf, err := s.configureRedis(port, password, dumped)
 	if err != nil {
 		return 0, &StartError{Server: "redis", Err: err}
 	}
@@ -70,13 +79,36 @@ func (s *Stack) tryRedis(ctx context.Context, password string) (int, error) {
 	return port, nil
 }
 
-func (s *Stack) configureRedis(port int, password string) (string, error) {
+func (s *Stack) configureRedis(port int, password string, dumped bool) (string, error) {
 	path := filepath.Join(s.Dir, "redis.conf")
-	text := fmt.Sprintf(redisConf, port, password, strconv.Quote(redisDir(s.Dir)))
+	keeps := durable
+	if dumped {
+		keeps = undurable
+	}
+	text := fmt.Sprintf(redisConf, port, password, strconv.Quote(redisDir(s.Dir)), keeps)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return "", err
 	}
 	return path, s.account.own(path)
+}
+
+// copyDump puts a copy of an RDB file where Redis looks for it.
+func (s *Stack) copyDump(path string) error {
+	if path == "" {
+		return nil
+	}
+	in, err := os.Open(path) //nolint:gosec // its user names it
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	copied := filepath.Join(redisDir(s.Dir), "dump.rdb")
+	out, err := os.OpenFile(copied, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // in our own folder
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close(), s.account.own(copied))
 }
 
 func freePort(ctx context.Context) (int, error) {

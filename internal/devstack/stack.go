@@ -23,6 +23,9 @@ type Options struct {
 	SkipPostgres bool
 	// SkipRedis starts no Redis.
 	SkipRedis bool
+	// RedisDump is an RDB file that Redis loads a copy of; it then keeps nothing on
+	// disk.
+	RedisDump string
 }
 
 // Stack is a set of running private servers. Its methods may be called from
@@ -109,7 +112,7 @@ func (s *Stack) startServers(ctx context.Context, o Options) error {
 		g.Go(func() error { return s.startPostgres(ctx) })
 	}
 	if !o.SkipRedis {
-		g.Go(func() error { return s.startRedis(ctx) })
+		g.Go(func() error { return s.startRedis(ctx, o.RedisDump) })
 	}
 	return g.Wait()
 }

@@ -3,7 +3,8 @@
 //
 // A [Proxy] passes bytes until it is told otherwise. [Proxy.Cut] ends every
 // connection and takes no new one, [Proxy.Stall] leaves the sockets open and
-// holds every byte, as a paused server does, and [Proxy.Pass] mends both.
+// holds every byte, as a paused server does, [Proxy.Slow] delays them, and
+// [Proxy.Pass] mends all three.
 // [Proxy.On] and [Proxy.After] arm one fault for one moment:
 //
 //	proxy, url := faultproxy.Postgres(t, testdb.URL(t))

@@ -3,6 +3,7 @@ package faultproxy
 import (
 	"io"
 	"net"
+	"time"
 )
 
 const (
@@ -29,6 +30,7 @@ func (p *Proxy) pump(l *link, d Direction, src io.Reader, dst io.Writer) {
 	var seen []byte
 	for {
 		n, err := src.Read(buf)
+		p.linger()
 		for rest := buf[:n]; len(rest) > 0; {
 			pass, f, ok := p.admit(l, d, seen, rest)
 			if !ok {
@@ -47,6 +49,13 @@ func (p *Proxy) pump(l *link, d Direction, src io.Reader, dst io.Writer) {
 			return
 		}
 	}
+}
+
+func (p *Proxy) linger() {
+	p.mu.Lock()
+	delay := p.delay
+	p.mu.Unlock()
+	time.Sleep(delay)
 }
 
 // admit waits out a stall and gives how many bytes may pass now, and the fault

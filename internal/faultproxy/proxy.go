@@ -3,6 +3,7 @@ package faultproxy
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // Proxy forwards connections on a port of 127.0.0.1 to one server. It is safe
@@ -19,6 +20,7 @@ type Proxy struct {
 	accepted int
 	fault    *fault
 	counters []*counter
+	delay    time.Duration
 }
 
 type mode int
@@ -56,6 +58,14 @@ func (p *Proxy) Close() {
 // Pass forwards bytes, those that [Proxy.Stall] held first.
 func (p *Proxy) Pass() { p.enter(passing) }
 
+// Slow forwards what is read at a time after a delay, until Pass.
+func (p *Proxy) Slow(delay time.Duration) {
+	p.enter(passing)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
+}
+
 // Cut ends every connection, and each new one at once, until Pass.
 func (p *Proxy) Cut() { p.enter(cutting) }
 
@@ -82,6 +92,7 @@ func (p *Proxy) enter(m mode) {
 	if p.mode == closed {
 		return
 	}
+	p.delay = 0
 	if p.mode = m; m == cutting || m == closed {
 		p.cutLinks()
 	}

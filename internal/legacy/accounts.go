@@ -87,16 +87,16 @@ func BedrockFields(doc string) (map[string]string, error) {
 	}
 	fields := make(map[string]string, len(members))
 	for name, raw := range members {
-		fields[name] = textOf(raw)
+		fields[name] = TextOf(raw)
 	}
 	return fields, nil
 }
 
-// textOf gives a JSON value as a hash would hold it.
-func textOf(raw json.RawMessage) string {
+// TextOf gives a JSON value as a hash would hold it.
+func TextOf(raw json.RawMessage) string {
 	var text string
 	switch {
-	case string(raw) == "null":
+	case len(raw) == 0 || string(raw) == "null":
 		return ""
 	case json.Unmarshal(raw, &text) == nil:
 		return text
@@ -333,7 +333,7 @@ func (d *accountDecoder) proxy() {
 		d.fault("proxy", "not a JSON object")
 		return
 	}
-	port, err := strconv.Atoi(textOf(p.Port))
+	port, err := strconv.Atoi(TextOf(p.Port))
 	if err != nil || p.Host == "" {
 		d.fault("proxy", "without a host or a port")
 		return

@@ -110,3 +110,18 @@ func micro(fields map[string]string, name string, faults *[]string) int64 {
 	}
 	return n
 }
+
+// Add adds the figures of another; what is not known of both is what is known of one.
+func (c *Counter) Add(o *Counter) {
+	c.Requests += o.Requests
+	c.Input += o.Input
+	c.Output += o.Output
+	c.CacheCreation += o.CacheCreation
+	c.CacheRead += o.CacheRead
+	c.Total += o.Total
+	c.Ephemeral5m += o.Ephemeral5m
+	c.Ephemeral1h += o.Ephemeral1h
+	c.RatedMicro = max(c.RatedMicro, 0) + max(o.RatedMicro, 0)
+	c.RealMicro = max(c.RealMicro, 0) + max(o.RealMicro, 0)
+	c.Unsplit = c.Unsplit || o.Unsplit
+}

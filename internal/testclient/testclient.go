@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // Config gives a config for a new, migrated database and a new key prefix.
@@ -30,5 +31,24 @@ func Open(t testing.TB, cfg repo.Config) *repo.Client {
 	client, err := repo.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	return client
+}
+
+// LegacyRedis gives the URL of a Redis of the test's own, empty, as a legacy service
+// would share it: its layout has no prefix.
+func LegacyRedis(t testing.TB) string {
+	t.Helper()
+	return testdb.RedisServer(t).URL()
+}
+
+// OnRedis opens a client as Open does, whose data types are on cfg.PrimaryRedisURL.
+func OnRedis(t testing.TB, cfg repo.Config, types ...strategy.DataType) *repo.Client {
+	t.Helper()
+	client := Open(t, cfg)
+	for _, dataType := range types {
+		require.NoError(t, client.Storage.SwitchStorageStrategy(t.Context(), dataType, strategy.Config{
+			PrimaryStorage: strategy.PrimaryRedis, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough,
+		}).Err())
+	}
 	return client
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // A hit opens two tokens of a realistic length, and with all secrets five columns.
@@ -46,3 +47,20 @@ func BenchmarkGetCredentials(b *testing.B) {
 }
 
 const longToken = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+
+// On a Redis primary each call asks it, and opens what lies there.
+func BenchmarkRedisGetCredentials(b *testing.B) {
+	cfg := testclient.Config(b)
+	cfg.PrimaryRedisURL, cfg.LegacyEncryptionKey = testclient.LegacyRedis(b), serviceKey
+	c := testclient.OnRedis(b, cfg, strategy.Account)
+	for _, platform := range []string{accounts.Claude, accounts.Droid} {
+		created, err := c.Accounts.CreateAccount(b.Context(), laid(platform)).Get()
+		require.NoError(b, err)
+		b.Run(platform, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, c.Accounts.GetCredentials(b.Context(), created.ID).Err())
+			}
+		})
+	}
+}

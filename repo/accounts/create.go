@@ -38,6 +38,12 @@ func (r *Repo) create(ctx context.Context, data AccountData) (Created, error) {
 	if err := data.normalise(); err != nil {
 		return Created{}, err
 	}
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return Created{}, err
+	case l != nil:
+		return l.create(ctx, id, data)
+	}
 	s, err := r.seal(id, data.texts())
 	if err != nil {
 		return Created{}, err

@@ -22,6 +22,12 @@ func (r *Repo) credentials(ctx context.Context, accountID string) (Credentials, 
 	if err != nil {
 		return Credentials{}, err
 	}
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return Credentials{}, err
+	case l != nil:
+		return l.get(ctx, id)
+	}
 	rec, err := r.lookup(ctx, id)
 	switch {
 	case err != nil:

@@ -27,6 +27,16 @@
 // providers end an authorisation whose refresh token is used twice. The lease of an
 // account, the intent to use its token, and the outcome are a row in PostgreSQL.
 //
+// # Redis as the primary
+//
+// Where Redis is the primary, accounts lie there as the legacy service has them, which
+// may go on working on the same ones: its hashes (Bedrock's JSON), its index and shared
+// sets, its cipher, its words for a limit. Each change is one script that compares the
+// epoch and the fields it hangs on, and leaves the others alone. A refresh takes the
+// service's lock of the account beside the lease in a key of our own, so neither
+// refreshes while the other does. What the layout has no place for is in fields of our
+// own, whose names begin with relaystore. [strategy.RedisLimits] names the limits.
+//
 // # Errors
 //
 // [Repo.SetCredentials] authorises an account anew and ends its error. Deleting is

@@ -26,3 +26,17 @@ func (r *Repo) Unstored() int { return len(r.refreshes.unstored()) }
 func (r *Repo) RefreshAccountAhead(ctx context.Context, id string) (Refreshed, error) {
 	return r.refresh(ctx, uuid.MustParse(id), r.RefreshAhead)
 }
+
+// TouchEvery is how long a process does not write an account's use once more.
+func (r *Repo) TouchEvery(d time.Duration) { r.uses.every = d }
+
+// LeaseRefresh takes the lease of an account and, after between, notes an intent.
+func (r *Repo) LeaseRefresh(ctx context.Context, id string, between func()) (leased, intended bool, err error) {
+	holder, account := uuid.New(), uuid.MustParse(id)
+	if leased, err = r.refreshStore().lease(ctx, account, holder, time.Minute); err != nil {
+		return leased, false, err
+	}
+	between()
+	intended, err = r.refreshStore().intend(ctx, account, holder, 1, time.Minute)
+	return leased, intended, err
+}

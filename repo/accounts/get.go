@@ -37,11 +37,7 @@ func (r *Repo) get(ctx context.Context, accountID string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	var row db.AccountGetRow
-	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		row, err = r.queries.AccountGet(ctx, c, id)
-		return err
-	})
+	row, err := r.row(ctx, id)
 	if err != nil {
 		return Account{}, err
 	}
@@ -50,6 +46,20 @@ func (r *Repo) get(ctx context.Context, accountID string) (Account, error) {
 		return Account{}, err
 	}
 	return all[0], nil
+}
+
+func (r *Repo) row(ctx context.Context, id uuid.UUID) (row db.AccountGetRow, err error) {
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return row, err
+	case l != nil:
+		return l.row(ctx, id)
+	}
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		row, err = r.queries.AccountGet(ctx, c, id)
+		return err
+	})
+	return row, err
 }
 
 // accounts gives what rows show at a time, with their usage.

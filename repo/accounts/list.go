@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -20,20 +21,12 @@ func (r *Repo) available(ctx context.Context, f AvailableFilters) ([]ClaudeAccou
 	if err := f.normalise(); err != nil {
 		return nil, err
 	}
-	params := db.AccountAvailableParams{
-		Platform: f.Platform, Status: f.Status, Now: r.now(), RateLimitAvailable: f.RateLimitAvailable,
-		MinTokensRemaining: f.MinTokensRemaining, RowLimit: int32(f.Limit), //nolint:gosec // normalise bounds it
-	}
-	var rows []db.AccountGetRow
-	err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) error {
-		found, err := r.queries.AccountAvailable(ctx, c, params)
-		rows = shown(found)
-		return err
-	})
+	now := r.now()
+	rows, err := r.availableRows(ctx, &f, now)
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.accounts(ctx, rows, params.Now)
+	all, err := r.accounts(ctx, rows, now)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +35,25 @@ func (r *Repo) available(ctx context.Context, f AvailableFilters) ([]ClaudeAccou
 		out[i] = all[i].claude()
 	}
 	return out, nil
+}
+
+func (r *Repo) availableRows(ctx context.Context, f *AvailableFilters, now time.Time) (rows []db.AccountGetRow, err error) {
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return nil, err
+	case l != nil:
+		return l.available(ctx, f, now)
+	}
+	params := db.AccountAvailableParams{
+		Platform: f.Platform, Status: f.Status, Now: now, RateLimitAvailable: f.RateLimitAvailable,
+		MinTokensRemaining: f.MinTokensRemaining, RowLimit: int32(f.Limit), //nolint:gosec // normalise bounds it
+	}
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) error {
+		found, err := r.queries.AccountAvailable(ctx, c, params)
+		rows = shown(found)
+		return err
+	})
+	return rows, err
 }
 
 // ListAccounts gives a page of the accounts that are not deleted, newest first, ties
@@ -54,12 +66,28 @@ func (r *Repo) list(ctx context.Context, f ListFilters) (Page, error) {
 	if err := f.normalise(); err != nil {
 		return Page{}, err
 	}
-	var rows []db.AccountGetRow
-	var total int64
-	err := r.Primary.Snapshot(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-		if total, err = r.queries.AccountCount(ctx, tx, db.AccountCountParams{Platform: f.Platform, Status: f.Status}); err != nil {
+	rows, total, err := r.listRows(ctx, &f)
+	if err != nil {
+		return Page{}, err
+	}
+	p := Page{Total: total, Page: f.Offset/f.Limit + 1, TotalPages: (total + f.Limit - 1) / f.Limit}
+	p.Accounts, err = r.accounts(ctx, rows, r.now())
+	return p, err
+}
+
+func (r *Repo) listRows(ctx context.Context, f *ListFilters) (rows []db.AccountGetRow, total int, err error) {
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return nil, 0, err
+	case l != nil:
+		return l.list(ctx, f)
+	}
+	err = r.Primary.Snapshot(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
+		n, err := r.queries.AccountCount(ctx, tx, db.AccountCountParams{Platform: f.Platform, Status: f.Status})
+		if err != nil {
 			return err
 		}
+		total = int(n)
 		found, err := r.queries.AccountList(ctx, tx, db.AccountListParams{
 			Platform: f.Platform, Status: f.Status,
 			RowLimit: int32(f.Limit), RowOffset: int32(f.Offset), //nolint:gosec // normalise bounds them
@@ -67,12 +95,7 @@ func (r *Repo) list(ctx context.Context, f ListFilters) (Page, error) {
 		rows = shown(found)
 		return err
 	})
-	if err != nil {
-		return Page{}, err
-	}
-	p := Page{Total: int(total), Page: f.Offset/f.Limit + 1, TotalPages: (int(total) + f.Limit - 1) / f.Limit}
-	p.Accounts, err = r.accounts(ctx, rows, r.now())
-	return p, err
+	return rows, total, err
 }
 
 func shown[R db.AccountAvailableRow | db.AccountListRow](rows []R) []db.AccountGetRow {

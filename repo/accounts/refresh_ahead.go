@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -61,14 +60,8 @@ func (r *Repo) refreshDue(ctx context.Context) {
 	}
 }
 
-func (r *Repo) due(ctx context.Context) (ids []uuid.UUID, err error) {
+func (r *Repo) due(ctx context.Context) ([]uuid.UUID, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
-	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		ids, err = r.queries.AccountRefreshDue(ctx, c, db.AccountRefreshDueParams{
-			Ahead: interval(r.RefreshAhead), Pause: interval(r.RefreshAhead / 4), RowLimit: aheadRows,
-		})
-		return err
-	})
-	return ids, err
+	return r.refreshStore().due(ctx)
 }

@@ -154,7 +154,8 @@ func (r *refreshing) environment() []string {
 	doc, err := json.Marshal(r.cfg.OAuth)
 	require.NoError(r, err)
 	return append(os.Environ(), "DATABASE_URL="+r.cfg.DatabaseURL, "REDIS_URL="+r.cfg.RedisURL, "RELAYSTORE_KEY_PREFIX="+r.cfg.KeyPrefix,
-		"RELAYSTORE_KEYSET_FILE="+file, "RELAYSTORE_OAUTH="+string(doc), accountVar+"="+r.id)
+		"RELAYSTORE_KEYSET_FILE="+file, "RELAYSTORE_OAUTH="+string(doc),
+		"RELAYSTORE_PRIMARY_REDIS_URL="+r.cfg.PrimaryRedisURL, "RELAYSTORE_LEGACY_ENCRYPTION_KEY="+r.cfg.LegacyEncryptionKey, accountVar+"="+r.id)
 }
 
 // gateway starts a child that is ready; blockAt may be empty.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -45,20 +44,16 @@ func (f *flight) exchange() (Refreshed, error) {
 }
 
 func (f *flight) release() {
-	_ = f.append(f.own.working, func(ctx context.Context, c db.DBTX) error { // else it ends by itself
-		return f.queries.AccountRefreshRelease(ctx, c, db.AccountRefreshReleaseParams{ID: f.id, Holder: f.holder})
-	})
+	ctx, cancel := context.WithTimeout(f.own.working, f.Primary.OpTimeout)
+	defer cancel()
+	_ = f.refreshStore().release(ctx, f.id, f.holder) // else it ends by itself
 }
 
 func (f *flight) intend(s *standing) error {
-	var n int64
-	err := f.append(f.own.working, func(ctx context.Context, c db.DBTX) (err error) {
-		n, err = f.queries.AccountRefreshIntend(ctx, c, db.AccountRefreshIntendParams{
-			ID: f.id, Holder: f.holder, Version: s.CredentialsVersion, Lease: interval(f.own.lease),
-		})
-		return err
-	})
-	if err == nil && n == 0 { // this process has stalled, another one has the lease
+	ctx, cancel := context.WithTimeout(f.own.working, f.Primary.OpTimeout)
+	defer cancel()
+	intended, err := f.refreshStore().intend(ctx, f.id, f.holder, s.CredentialsVersion, f.own.lease)
+	if err == nil && !intended { // this process has stalled, another one has the lease
 		return errWaited
 	}
 	return err
@@ -91,14 +86,7 @@ const (
 // fail notes a failure, as well as it can: what is not noted costs another call. Where
 // the credentials have been replaced meanwhile, it is of no interest.
 func (f *flight) fail(s *standing, e *RefreshError) (Refreshed, error) {
-	var err error
-	if e.Kind == RefreshInvalidGrant {
-		err = f.mark(s, e)
-	} else {
-		err = f.append(f.own.working, func(ctx context.Context, c db.DBTX) error {
-			return f.finish(ctx, c, s.CredentialsVersion, e, e.resolved() && !s.unresolved())
-		})
-	}
+	err := f.note(s, e)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		f.Logger.Warn("relaystore: the failure of a token's refresh could not be stored", "account", f.id, "error", result.From(err))
 	}
@@ -109,63 +97,25 @@ func (f *flight) fail(s *standing, e *RefreshError) (Refreshed, error) {
 	return Refreshed{}, e.result()
 }
 
-// mark sets the status error, unless the account has been authorised anew meanwhile,
-// or is inactive: new credentials would activate it.
-func (f *flight) mark(s *standing, e *RefreshError) error {
+func (f *flight) note(s *standing, e *RefreshError) error {
 	ctx, cancel := context.WithTimeout(f.own.working, f.Primary.OpTimeout)
 	defer cancel()
-	same := false
-	err := f.write(ctx, f.id, func(ctx context.Context, tx db.DBTX) (err error) {
-		same, err = f.markIn(ctx, tx, s, e)
-		return err
-	})
+	o := outcome{
+		id: f.id, holder: f.holder, version: s.CredentialsVersion, failure: e, resolved: e.resolved() && !s.unresolved(),
+		answers: max(f.own.answers, min(e.RetryAfter, maxAnswers)),
+	}
+	if e.Kind != RefreshInvalidGrant {
+		return f.refreshStore().finish(ctx, o)
+	}
+	message := messageRefused
+	if s.unresolved() {
+		message = messageLost
+	}
+	o.resolved = true
+	same, err := f.refreshStore().refuse(ctx, o, s.texts[refreshToken], message)
 	if err == nil && same {
 		f.Logger.Warn("relaystore: an account must be authorised anew", "account", f.id, "reason", e.reason(), "earlier answer lost", s.unresolved())
 	}
-	return err
-}
-
-func (f *flight) markIn(ctx context.Context, tx db.DBTX, s *standing, e *RefreshError) (same bool, err error) {
-	row, err := f.queries.AccountGetCredentialsForUpdate(ctx, tx, f.id)
-	if err != nil {
-		return false, err
-	}
-	if same, err = f.stands(row, s.CredentialsVersion, s.texts[refreshToken]); err != nil {
-		return false, err
-	}
-	if same && row.Status != Inactive {
-		mark := db.AccountUpdateStatusParams{ID: f.id, Status: InError, ErrorMessage: messageRefused, Now: f.tick()}
-		if s.unresolved() {
-			mark.ErrorMessage = messageLost
-		}
-		if _, err = f.queries.AccountUpdateStatus(ctx, tx, mark); err != nil {
-			return false, err
-		}
-	}
-	return same, f.finish(ctx, tx, s.CredentialsVersion, e, true)
-}
-
-// stands tells whether the refresh token of a row is still the one that was read at a
-// version: a change of the proxy moves the version, too.
-func (r *Repo) stands(row db.AccountGetCredentialsForUpdateRow, version int64, used string) (bool, error) {
-	if row.CredentialsVersion == version {
-		return true, nil
-	}
-	t, err := r.open(row.ID, &sealed{refreshToken: row.RefreshToken})
-	return t[refreshToken] == used, err
-}
-
-// finish notes a failure, where the lease is still this flight's.
-func (f *flight) finish(ctx context.Context, c db.DBTX, version int64, e *RefreshError, resolved bool) error {
-	p := db.AccountRefreshFinishParams{
-		ID: f.id, Holder: f.holder, Version: version, Resolved: resolved,
-		Failure: string(e.Kind), Reason: e.reason(), Status: int32(e.Status), //nolint:gosec // three digits
-		AnswersFor: interval(max(f.own.answers, min(e.RetryAfter, maxAnswers))),
-	}
-	if e.RetryAfter > 0 {
-		p.RetryAfter = interval(e.RetryAfter)
-	}
-	_, err := f.queries.AccountRefreshFinish(ctx, c, p)
 	return err
 }
 

@@ -32,19 +32,51 @@ type standing struct {
 	texts texts
 }
 
+// refreshStore is where accounts' tokens are, and how their refreshes stand. Its clock
+// is the store's.
+type refreshStore interface {
+	// standing reads an account and opens its tokens; pgx.ErrNoRows means that there is none.
+	standing(ctx context.Context, id uuid.UUID) (*standing, error)
+	// lease tells whether the holder has it now; repeated, it takes nothing away.
+	lease(ctx context.Context, id, holder uuid.UUID, lease time.Duration) (bool, error)
+	release(ctx context.Context, id, holder uuid.UUID) error
+	// intend notes that the refresh token of a version is about to be used, and prolongs
+	// the lease; it is false where that is lost.
+	intend(ctx context.Context, id, holder uuid.UUID, version int64, lease time.Duration) (bool, error)
+	// finish notes a failure, where the lease is still the holder's.
+	finish(ctx context.Context, o outcome) error
+	// refuse does so for a token that the provider does not take, and sets the status
+	// error, unless that token is replaced or the account inactive; it tells whether the
+	// token was the account's.
+	refuse(ctx context.Context, o outcome, used, message string) (same bool, err error)
+	// store stores new tokens for those that were used; errReplaced where they are replaced.
+	store(ctx context.Context, u *unstored) (Refreshed, error)
+	// due are accounts whose tokens expire soon.
+	due(ctx context.Context) ([]uuid.UUID, error)
+}
+
+// outcome is a failed refresh.
+type outcome struct {
+	id, holder uuid.UUID
+	version    int64
+	failure    *RefreshError
+	// resolved tells that the refresh token is as good as before.
+	resolved bool
+	// answers is how long the failure answers further calls.
+	answers time.Duration
+}
+
+func (r *Repo) refreshStore() refreshStore {
+	if redis := r.Place.Redis(); redis != nil {
+		return r.legacyAt(redis)
+	}
+	return postgresRefreshes{r}
+}
+
 func (f *flight) read(ctx context.Context) (*standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Primary.OpTimeout)
 	defer cancel()
-	s := &standing{}
-	err := f.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		s.AccountRefreshGetRow, err = f.queries.AccountRefreshGet(ctx, c, f.id)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.texts, err = f.open(f.id, &sealed{accessToken: s.AccessToken, refreshToken: s.RefreshToken, proxyPassword: s.ProxyPassword})
-	return s, err
+	return f.refreshStore().standing(ctx, f.id)
 }
 
 // held tells whether a process has the lease.
@@ -166,20 +198,10 @@ func (f *flight) wait(waiting context.Context, s *standing) (Refreshed, bool, er
 	}
 }
 
-func (f *flight) take(ctx context.Context) (taken bool, err error) {
-	err = f.append(ctx, func(ctx context.Context, c db.DBTX) error {
-		n, err := f.queries.AccountRefreshLease(ctx, c, db.AccountRefreshLeaseParams{ID: f.id, Holder: f.holder, Lease: interval(f.own.lease)})
-		taken = n == 1
-		return err
-	})
-	return taken, err
-}
-
-// append runs a statement that may run twice.
-func (f *flight) append(ctx context.Context, statement func(context.Context, db.DBTX) error) error {
+func (f *flight) take(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Primary.OpTimeout)
 	defer cancel()
-	return f.Primary.Append(ctx, statement)
+	return f.refreshStore().lease(ctx, f.id, f.holder, f.own.lease)
 }
 
 func interval(d time.Duration) pgtype.Interval {

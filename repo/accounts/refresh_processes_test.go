@@ -19,7 +19,11 @@ import (
 // Three processes of twenty callers each, over several expiries: one call each time,
 // and everybody gets the new token.
 func TestProcessesShareOneCall(t *testing.T) {
-	r := setupRefresh(t)
+	shareOneCall(t, setupRefresh(t))
+}
+
+func shareOneCall(t *testing.T, r *refreshing) {
+	t.Helper()
 	gateways := []*gateway{r.gateway(""), r.gateway(""), r.gateway("")}
 	before := r.access
 	for round := 1; round <= 5; round++ {

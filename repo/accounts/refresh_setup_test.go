@@ -48,7 +48,10 @@ func setupRefresh(t *testing.T, change ...func(*repo.Config)) *refreshing {
 	t.Helper()
 	r := &refreshing{p: testprovider.Start(t), log: &logs{}}
 	change = append([]func(*repo.Config){func(c *repo.Config) {
-		c.OAuth = oauth.Endpoints{accounts.Claude: {TokenURL: r.p.URL, ClientID: testprovider.ClientID}}
+		c.OAuth = make(oauth.Endpoints)
+		for _, platform := range []string{accounts.Claude, accounts.Gemini, accounts.OpenAI, accounts.Droid} {
+			c.OAuth[platform] = oauth.Endpoint{TokenURL: r.p.URL, ClientID: testprovider.ClientID}
+		}
 		c.Logger = slog.New(slog.NewTextHandler(r.log, nil))
 	}}, change...)
 	r.bundle = setup(t, change...)
@@ -79,6 +82,10 @@ func (r *refreshing) mustCall() accounts.Refreshed {
 // expire lets the time pass in which an outcome answers further calls.
 func (r *refreshing) expire() {
 	r.Helper()
+	if r.cfg.PrimaryRedisURL != "" {
+		r.service().do("HSET", "relaystore:refresh:"+r.id, "answers", "1")
+		return
+	}
 	r.exec("UPDATE account_refreshes SET answers_until = now() - interval '1 microsecond'")
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -126,39 +125,10 @@ func (r *Repo) storeOnce(ctx context.Context, u *unstored) (a Refreshed, err err
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
-	err = r.write(ctx, u.id, func(ctx context.Context, tx db.DBTX) (err error) {
-		a, err = r.storeIn(ctx, tx, u)
-		return err
-	})
+	a, err = r.refreshStore().store(ctx, u)
 	if settles(err) {
 		u.known = true
 		r.refreshes.forget(u)
 	}
 	return a, err
-}
-
-func (r *Repo) storeIn(ctx context.Context, tx db.DBTX, u *unstored) (Refreshed, error) {
-	row, err := r.queries.AccountGetCredentialsForUpdate(ctx, tx, u.id)
-	if err != nil {
-		return Refreshed{}, err
-	}
-	same, err := r.stands(row, u.version, u.used)
-	if err == nil && !same {
-		err = errReplaced
-	}
-	if err != nil {
-		return Refreshed{}, err
-	}
-	t := u.tokens
-	o := OAuthData{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}
-	if _, err := r.storeTokens(ctx, tx, u.id, row.CredentialsVersion, o); err != nil { // locked: the version stands
-		return Refreshed{}, err
-	}
-	at, err := r.queries.AccountRefreshSucceed(ctx, tx, db.AccountRefreshSucceedParams{
-		ID: u.id, Holder: u.holder, Version: row.CredentialsVersion + 1, AnswersFor: interval(r.refreshes.answers),
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		at, err = r.tick(), nil
-	}
-	return Refreshed{AccessToken: t.AccessToken, ExpiresAt: t.ExpiresAt, RefreshedAt: at.UTC()}, err
 }

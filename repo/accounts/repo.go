@@ -54,6 +54,8 @@ type Repo struct {
 	queries   *db.Queries
 	records   *cache.Records[record]
 	refreshes *refreshes
+	uses      *uses
+	legacy    *legacyState
 	now       func() time.Time
 
 	outer   *Repo     // of one inside a transaction: the one outside
@@ -65,7 +67,7 @@ func New(cfg Config) *Repo {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), queries: db.New(), now: time.Now}
+	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), legacy: newLegacyState(), queries: db.New(), uses: newUses(), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "account", Load: r.load, Encode: encode, Decode: decode, Size: cachedAccounts, Timeout: cfg.Primary.OpTimeout,
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,

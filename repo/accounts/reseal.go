@@ -34,12 +34,14 @@ type Resealed struct {
 // while gateways run: in batches of 100 accounts, each only if nobody has written it
 // meanwhile. It may be cut off at any time and called again. At the end it counts
 // what is left; 0 means that no secret needs an older key any more. progress, which
-// may be nil, hears how many of how many accounts are done. Inside a transaction it is
-// InvalidQuery.
+// may be nil, hears how many of how many accounts are done. Inside a transaction,
+// and where accounts are in Redis, whose cipher has one key, it is InvalidQuery.
 func (r *Repo) Reseal(ctx context.Context, progress func(done, of int)) (Resealed, error) {
 	switch {
 	case r.Primary.InTx():
 		return Resealed{}, errResealInTx
+	case r.Place.Redis() != nil:
+		return Resealed{}, errResealOnRedis
 	case r.Sealer == nil:
 		return Resealed{}, errNoKeyset
 	}

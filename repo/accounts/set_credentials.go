@@ -26,6 +26,12 @@ func (r *Repo) setCredentials(ctx context.Context, accountID string, patch Crede
 	if err != nil {
 		return err
 	}
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return err
+	case l != nil:
+		return l.setCredentials(ctx, id, patch, &given)
+	}
 	s, err := r.seal(id, given.texts())
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // bundle is a client with a keyset, its config for a second one, and a look at its
@@ -40,7 +41,11 @@ func setup(t *testing.T, change ...func(*repo.Config)) *bundle {
 	for _, c := range change {
 		c(&cfg)
 	}
-	client := testclient.Open(t, cfg)
+	var types []strategy.DataType
+	if cfg.PrimaryRedisURL != "" {
+		types = []strategy.DataType{strategy.Account}
+	}
+	client := testclient.OnRedis(t, cfg, types...)
 	return &bundle{T: t, cfg: cfg, accs: client.Accounts, Client: client, pool: pool}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -54,6 +56,12 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 	if err := m.check(now); err != nil {
 		return err
 	}
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return err
+	case l != nil:
+		return l.updateStatus(ctx, id, status, m)
+	}
 	changed := true
 	err = r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 		changed, err = r.queries.AccountUpdateStatus(ctx, tx, db.AccountUpdateStatusParams{
@@ -92,11 +100,21 @@ func (r *Repo) DeleteAccount(ctx context.Context, accountID string) result.Statu
 	if err != nil {
 		return result.StatusOf(err)
 	}
-	return result.StatusOf(r.write(ctx, id, func(ctx context.Context, tx db.DBTX) error {
+	return result.StatusOf(r.remove(ctx, id))
+}
+
+func (r *Repo) remove(ctx context.Context, id uuid.UUID) error {
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return err
+	case l != nil:
+		return l.delete(ctx, id)
+	}
+	return r.write(ctx, id, func(ctx context.Context, tx db.DBTX) error {
 		n, err := r.queries.AccountDelete(ctx, tx, db.AccountDeleteParams{ID: id, Now: r.tick()})
 		if err == nil && n == 0 {
 			return result.RecordNotFound
 		}
 		return err
-	}))
+	})
 }

@@ -15,7 +15,7 @@ import (
 // cache or put into it, and what caches must forget waits for the commit. It has no
 // background work of its own.
 func (r *Repo) InTx(primary *strategy.Postgres, ledger Ledger) *Repo {
-	in := &Repo{Config: r.Config, queries: r.queries, records: r.records, refreshes: r.refreshes, now: r.now, outer: r.outer, changed: r.changed}
+	in := &Repo{Config: r.Config, queries: r.queries, records: r.records, refreshes: r.refreshes, uses: r.uses, legacy: r.legacy, now: r.now, outer: r.outer, changed: r.changed}
 	in.Primary, in.Ledger = primary, ledger
 	if in.outer == nil { // else this is a savepoint
 		in.outer, in.changed = r, new(sync.Map)
@@ -43,8 +43,9 @@ func (r *Repo) lookup(ctx context.Context, id uuid.UUID) (*record, error) {
 }
 
 var (
-	errResealInTx = result.New(result.InvalidQuery, "a reseal is many transactions: it does not work inside one")
-	errLocked     = result.Invalid("accountId", "this transaction has changed the account: new tokens could be stored only after its end")
+	errResealInTx    = result.New(result.InvalidQuery, "a reseal is many transactions: it does not work inside one")
+	errResealOnRedis = result.New(result.InvalidQuery, "accounts are in Redis, whose cipher has one key: there is none to seal them anew with")
+	errLocked        = result.Invalid("accountId", "this transaction has changed the account: new tokens could be stored only after its end")
 )
 
 // refreshable gives the Repo that refreshes an account. It is never one inside a
@@ -53,6 +54,9 @@ var (
 func (r *Repo) refreshable(ctx context.Context, id uuid.UUID) (*Repo, error) {
 	if r.outer == nil {
 		return r, nil
+	}
+	if _, err := r.onRedis(); err != nil {
+		return nil, err
 	}
 	open := func(context.Context, db.DBTX) error { return nil }
 	if err := r.Primary.Read(ctx, open); err != nil {

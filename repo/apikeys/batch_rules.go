@@ -45,6 +45,7 @@ func (r *Repo) Batch() batch.Domain {
 			return batch.Row{"deleted_at": now, "updated_at": now, "is_active": false}
 		},
 		CacheKeys: []string{"hashed_key", "legacy_hash"}, Forget: r.evict, Name: namedColumn,
+		Refused: r.Place.NoBatch(strategy.APIKey),
 	}
 }
 
@@ -137,21 +138,14 @@ func checkPlaintext(plaintext string) error {
 	return result.CheckText(plaintextColumn, plaintext, maxPlaintext)
 }
 
-// batchUpdate is UpdateAPIKey up to the row. A key's members are checked one by
-// one, so those of a stand-in may take the others' place.
+// batchUpdate is UpdateAPIKey up to the row.
 func batchUpdate(data batch.Data, now time.Time) (batch.Row, error) {
 	var p Patch
 	if err := batch.Fill(&p, data); err != nil {
 		return nil, err
 	}
-	k := APIKey{KeyData: KeyData{Name: "stand-in"}}
-	if err := k.normalise(); err != nil {
-		return nil, err
-	}
-	if err := p.apply(&k); err != nil {
-		return nil, err
-	}
-	if err := k.normalise(); err != nil {
+	k, err := p.alone()
+	if err != nil {
 		return nil, err
 	}
 	row := batch.RowOf(k.updateParams(uuid.Nil, k.IsActive, nil, now), slices.Collect(maps.Keys(data))...)

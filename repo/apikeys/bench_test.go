@@ -10,6 +10,8 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 func BenchmarkHit(b *testing.B) {
@@ -62,6 +64,26 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("now", func(b *testing.B) {
 		for b.Loop() {
 			_ = time.Now()
+		}
+	})
+}
+
+func BenchmarkOnRedis(b *testing.B) {
+	cfg := testclient.Config(b)
+	cfg.PrimaryRedisURL = testclient.LegacyRedis(b)
+	c := testclient.OnRedis(b, cfg, strategy.APIKey)
+	k, err := c.APIKeys.CreateAPIKey(b.Context(), apikeys.KeyData{Name: "n"}).Get()
+	require.NoError(b, err)
+	b.Run("validate", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				c.APIKeys.ValidateAPIKey(context.Background(), k.HashedKey)
+			}
+		})
+	})
+	b.Run("update", func(b *testing.B) {
+		for b.Loop() {
+			c.APIKeys.UpdateAPIKey(context.Background(), k.ID, apikeys.Patch{Description: result.Set("d")})
 		}
 	})
 }

@@ -18,6 +18,9 @@ func (r *Repo) get(ctx context.Context, keyID string) (APIKey, error) {
 	if err != nil {
 		return APIKey{}, err
 	}
+	if s := r.redis(); s != nil {
+		return s.get(ctx, id)
+	}
 	var row db.APIKeyGetRow
 	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		row, err = r.queries.APIKeyGet(ctx, c, id)
@@ -40,6 +43,9 @@ func (r *Repo) update(ctx context.Context, keyID string, patch Patch) (updated A
 	id, err := result.ParseID("keyId", keyID)
 	if err != nil {
 		return APIKey{}, err
+	}
+	if s := r.redis(); s != nil {
+		return s.update(ctx, id, patch)
 	}
 	err = r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
 		row, err := r.queries.APIKeyGetForUpdate(ctx, tx, id)
@@ -86,6 +92,9 @@ func (r *Repo) DeleteAPIKey(ctx context.Context, keyID string) result.Status {
 		return result.StatusOf(err)
 	}
 	now := r.now().UTC()
+	if s := r.redis(); s != nil {
+		return result.StatusOf(s.delete(ctx, id, now))
+	}
 	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
 		row, err := r.queries.APIKeyDelete(ctx, tx, db.APIKeyDeleteParams{ID: id, Now: now})
 		return [][]byte{row.HashedKey, row.LegacyHash}, err

@@ -28,8 +28,8 @@ const (
 	maxLimit = 1<<53 - 1
 )
 
-// platforms are the words of permissions.
-var platforms = []string{"claude", "gemini", "openai", "droid"}
+// Platforms are the words of KeyData.Permissions.
+var Platforms = []string{"claude", "gemini", "openai", "droid"}
 
 // Times that a key may expire at: what JavaScript and PostgreSQL both hold.
 var (
@@ -40,6 +40,16 @@ var (
 // normalise fills in the defaults and refuses what is out of bounds, naming the
 // field. What it lets pass, the database's own checks let pass, too.
 func (d *KeyData) normalise() error {
+	d.defaults()
+	for _, check := range []func() error{d.checkTexts, d.checkLists, d.checkNumbers, d.checkExpiry, d.checkDocuments} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return checkPermissions(d.Permissions)
+}
+
+func (d *KeyData) defaults() {
 	d.Permissions = orDefault(d.Permissions, permissionAll)
 	d.ExpirationMode = orDefault(d.ExpirationMode, expirationFixed)
 	d.ActivationUnit = orDefault(d.ActivationUnit, unitDays)
@@ -51,12 +61,6 @@ func (d *KeyData) normalise() error {
 		d.EnableOpenAIResponsesCodexAdaptation = &on
 	}
 	d.ExpiresAt = d.ExpiresAt.Truncate(time.Microsecond)
-	for _, check := range []func() error{d.checkTexts, d.checkLists, d.checkNumbers, d.checkExpiry, d.checkDocuments} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return checkPermissions(d.Permissions)
 }
 
 func orDefault(s, def string) string {
@@ -191,8 +195,8 @@ func checkPermissions(permissions string) error {
 	}
 	words := strings.Split(permissions, ",")
 	for i, w := range words {
-		if !slices.Contains(platforms, w) || slices.Contains(words[:i], w) {
-			return result.Invalid("permissions", "must be all or a comma-joined set of %s", strings.Join(platforms, ", "))
+		if !slices.Contains(Platforms, w) || slices.Contains(words[:i], w) {
+			return result.Invalid("permissions", "must be all or a comma-joined set of %s", strings.Join(Platforms, ", "))
 		}
 	}
 	return nil

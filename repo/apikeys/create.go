@@ -32,11 +32,7 @@ func (r *Repo) create(ctx context.Context, data KeyData) (Created, error) {
 		return Created{}, err
 	}
 	now := r.now().UTC().Truncate(time.Microsecond)
-	err = r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
-		_, err := r.queries.APIKeyInsert(ctx, tx, data.insertParams(id, native, legacy, now))
-		return [][]byte{native, legacy}, err
-	})
-	if err != nil {
+	if err := r.insert(ctx, id, &data, native, legacy, now); err != nil {
 		return Created{}, err
 	}
 	shown := native
@@ -44,6 +40,17 @@ func (r *Repo) create(ctx context.Context, data KeyData) (Created, error) {
 		shown = legacy
 	}
 	return Created{ID: id.String(), APIKey: plaintext, HashedKey: hex.EncodeToString(shown), CreatedAt: now}, nil
+}
+
+// insert stores a normalised key.
+func (r *Repo) insert(ctx context.Context, id uuid.UUID, data *KeyData, native, legacy []byte, now time.Time) error {
+	if s := r.redis(); s != nil {
+		return s.create(ctx, id, data, native, legacy, now)
+	}
+	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
+		_, err := r.queries.APIKeyInsert(ctx, tx, data.insertParams(id, native, legacy, now))
+		return [][]byte{native, legacy}, err
+	})
 }
 
 func newID(text string) (uuid.UUID, error) {

@@ -118,6 +118,9 @@ func (u *lastUsed) close(ctx context.Context) error {
 }
 
 func (r *Repo) storeLastUsed(ctx context.Context, at map[uuid.UUID]time.Time) error {
+	if s := r.redis(); s != nil {
+		return s.storeLastUsed(ctx, at)
+	}
 	var p db.APIKeyLastUsedUpsertParams
 	for id, t := range at {
 		p.APIKeyIds = append(p.APIKeyIds, id)

@@ -27,6 +27,9 @@ func (r *Repo) list(ctx context.Context, f Filters) (Page, error) {
 	if err := f.normalise(); err != nil {
 		return Page{}, err
 	}
+	if s := r.redis(); s != nil {
+		return s.list(ctx, f)
+	}
 	params := f.params()
 	params.Now = r.now()
 	var rows []db.APIKeyListRow
@@ -85,8 +88,8 @@ func (f *Filters) normalise() error {
 		return result.Invalid("sortBy", "must be one of %s", strings.Join(sortFields, ", "))
 	case f.SortOrder != "ASC" && f.SortOrder != "DESC":
 		return result.Invalid("sortOrder", "must be ASC or DESC")
-	case f.Permissions != "" && f.Permissions != permissionAll && !slices.Contains(platforms, f.Permissions):
-		return result.Invalid("permissions", "must be all or one of %s", strings.Join(platforms, ", "))
+	case f.Permissions != "" && f.Permissions != permissionAll && !slices.Contains(Platforms, f.Permissions):
+		return result.Invalid("permissions", "must be all or one of %s", strings.Join(Platforms, ", "))
 	case len(f.Tags) > maxList:
 		return result.Invalid("tags", "more than %d entries", maxList)
 	}

@@ -110,6 +110,17 @@ func (p Patch) apply(k *APIKey) error {
 	return nil
 }
 
+// alone checks the patch without the key. A key's members are checked one by one, so
+// those of a stand-in, which it gives as patched, may take the others' place.
+func (p Patch) alone() (APIKey, error) {
+	k := APIKey{KeyData: KeyData{Name: "stand-in"}}
+	k.defaults()
+	if err := p.apply(&k); err != nil {
+		return APIKey{}, err
+	}
+	return k, k.normalise()
+}
+
 // check refuses what the patch made wrong. Documents that it leaves alone are not
 // measured again: as stored they are longer than they were given.
 func (p Patch) check(k *APIKey) error {

@@ -31,9 +31,13 @@ func (u *lastUsed) moveTo(other *lastUsed) {
 	}
 }
 
-// lookup finds a key's record, inside a transaction by reading its state. The copy
-// keeps the caller's hash off the heap: a hit allocates nothing.
+// lookup finds a key's record, in Redis and inside a transaction by reading its state.
+// The copies keep the caller's hash off the heap: a hit allocates nothing.
 func (r *Repo) lookup(ctx context.Context, hash *cache.Key, now time.Time) (*record, error) {
+	if s := r.redis(); s != nil {
+		inside := *hash
+		return s.load(ctx, &inside)
+	}
 	if r.Primary.InTx() {
 		inside := *hash
 		return r.load(ctx, &inside)

@@ -2,6 +2,9 @@ package apikeys
 
 import (
 	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -134,6 +137,20 @@ type Validation struct {
 	IsActive   bool       `json:"isActive"`
 	ExpiresAt  time.Time  `json:"expiresAt,omitzero"`
 	RateLimits RateLimits `json:"rateLimits"`
+}
+
+// Allows tells whether the permissions grant a platform: they are all, or name it.
+func (v Validation) Allows(platform string) bool {
+	return v.Permissions == permissionAll || slices.Contains(strings.Split(v.Permissions, ","), platform)
+}
+
+// Sent is the key that a request's headers have, in either way that clients send one: a
+// bearer token, or X-Api-Key.
+func Sent(h http.Header) string {
+	if scheme, token, _ := strings.Cut(h.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return token
+	}
+	return h.Get("X-Api-Key")
 }
 
 // RateLimits are a key's limits; 0 is none.

@@ -66,6 +66,8 @@ type Domain struct {
 	// Touched is the column that notes when a row last changed; it only grows. ""
 	// is none.
 	Touched string
+	// Refused is why the table takes no operation now; nil is that it does.
+	Refused error
 	// Create checks and completes a new row, and says what its result shows; nil
 	// refuses creates.
 	Create func(Data) (row Row, shown any, err error)

@@ -71,6 +71,9 @@ func (p *preparing) step(op Operation) (step, error) {
 		return step{}, result.Invalid("table", "must be %s", strings.Join(p.tables(), " or "))
 	}
 	d := &p.domains[i]
+	if d.Refused != nil {
+		return step{}, result.From(d.Refused).With("field", "table")
+	}
 	var s step
 	var err error
 	switch op.Type {

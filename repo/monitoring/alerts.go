@@ -84,7 +84,7 @@ func (a *Alerts) repeat(ctx context.Context, f func(context.Context) error) {
 func (a *Alerts) Close(ctx context.Context) {
 	a.stop()
 	a.work.Wait()
-	_ = a.write(ctx, func(ctx context.Context, tx db.DBTX) error { return a.queries.AlertLeaseEnd(ctx, tx, a.self) }) // else it ends by itself
+	_ = a.leave(ctx) // else it ends by itself
 }
 
 func (a *Alerts) write(ctx context.Context, f func(context.Context, db.DBTX) error) error {

@@ -202,3 +202,45 @@ func TestDurationsBeginAnewAfterAGap(t *testing.T) {
 	b.eventually(func() bool { return b.only().Since.After(before.Add(time.Hour)) })
 	require.Equal(t, monitoring.AlertPending, b.only().State)
 }
+
+// A process that does not measure an alert's metric does not keep the lease from one
+// that does.
+func TestAProcessThatCannotMeasure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.set(above(time.Hour, ""))
+	b.Close(t.Context())
+	blind := b.watch(func(c *monitoring.AlertsConfig) { c.Sources = nil })
+	b.eventually(func() bool { return b.holder() == blind.Self() })
+	b.gauge.set(11)
+	second := b.watch()
+	b.eventually(func() bool { return b.holder() == second.Self() })
+	b.becomes(monitoring.AlertPending)
+	since := b.only().Since
+	b.evaluated()
+	require.Equal(t, []any{second.Self(), since}, []any{b.holder(), b.only().Since})
+}
+
+// A figure whose server hangs does not hide the others.
+func TestASourceThatHangs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Close(t.Context())
+	b.watch(func(c *monitoring.AlertsConfig) {
+		*c = c.Paced(0, 0, 0, 0)
+		c.Sources = map[string]monitoring.Source{metric: b.gauge.measure, "redis.latency": func(ctx context.Context, _ string, _ time.Duration) (float64, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}}
+	})
+	b.gauge.set(11)
+	_, err := b.pool.Exec(t.Context(), `INSERT INTO performance_alerts (id, metric, operator, threshold, duration_ms, webhook)
+		VALUES (gen_random_uuid(), 'redis.latency', '>', 0, 0, ''), (gen_random_uuid(), $1, '>', 10, 0, '')`, metric)
+	require.NoError(t, err)
+	b.eventually(func() bool {
+		list, err := b.ListPerformanceAlerts(t.Context()).Get()
+		require.NoError(t, err)
+		require.Len(t, list.Alerts, 2)
+		return list.Alerts[0].State == monitoring.AlertFiring || list.Alerts[1].State == monitoring.AlertFiring
+	})
+}

@@ -6,7 +6,8 @@
 //
 // Alerts and their states are in PostgreSQL. One process evaluates them each second, for
 // as long as it renews its lease; another one takes over when that has ended, 5 s after
-// a death, and where each alert stands is not lost. A state changes by compare-and-set,
+// a death, and where each alert stands is not lost. One that cannot measure each alert's
+// metric, as it has no Redis, leaves the lease to one that can. A state changes by compare-and-set,
 // together with a row for its delivery: each change is delivered once it is committed,
 // at least once, by any process, whoever dies in between.
 //

@@ -57,7 +57,9 @@ func (a *Alerts) round(ctx context.Context, lease db.AlertLeaseRow) error {
 	}
 	figures := a.measure(ctx, alerts)
 	var errs []error
+	blind := false
 	for _, row := range alerts {
+		blind = blind || a.Sources[row.Metric] == nil
 		was := standing{AlertState(row.State), row.Since}
 		if lease.Now.Sub(lease.Before) > evaluatorGap {
 			was = was.unwatched(lease.Now)
@@ -69,7 +71,15 @@ func (a *Alerts) round(ctx context.Context, lease db.AlertLeaseRow) error {
 			errs = append(errs, a.change(ctx, row, next, AlertEvent{row.ID.String(), c, next.AlertState, value, next.since}))
 		}
 	}
+	if blind { // one that measures them all keeps the lease, once it has it
+		errs = append(errs, a.leave(ctx))
+	}
 	return errors.Join(errs...)
+}
+
+// leave gives the lease back, where this process has it.
+func (a *Alerts) leave(ctx context.Context) error {
+	return a.write(ctx, func(ctx context.Context, tx db.DBTX) error { return a.queries.AlertLeaseEnd(ctx, tx, a.self) })
 }
 
 // measure gives the figures of the metrics that alerts have; one that is missing is not

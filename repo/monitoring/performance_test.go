@@ -132,6 +132,10 @@ func TestMinutesWaitForPostgres(t *testing.T) {
 	for range 3 {
 		require.Error(t, p.minutePasses(t.Context()))
 	}
+	waiting, _ := p.samples.own(started, p.now())
+	require.EqualValues(t, 2, waiting.slow)
+	waiting, _ = p.samples.own(started.Add(time.Minute), p.now())
+	require.Zero(t, waiting.slow, "they were before the range")
 	proxy.Pass()
 	require.NoError(t, p.minutePasses(t.Context()))
 	require.Equal(t, 5, b.count("SELECT count(*) FROM performance_samples"))

@@ -29,5 +29,6 @@ func (r *Repo) Batch() batch.Domain {
 		Forget: func(ctx context.Context, p *strategy.Postgres, hashes [][]byte) {
 			r.evictAfter(ctx, p, cacheKeys(hashes)...)
 		},
+		Refused: r.Place.NoBatch(strategy.Session),
 	}
 }

@@ -30,6 +30,10 @@ func (r *Repo) update(ctx context.Context, token string, patch Patch) (Updated, 
 		ends := p.Now.Add(patch.ExtendTTL).Truncate(time.Microsecond)
 		p.ExpiresAt = &ends
 	}
+	if s := r.redis(); s != nil {
+		ends, err := s.update(ctx, key, patch, p.Now, p.ExpiresAt)
+		return Updated{ExpiresAt: ends}, err
+	}
 	var ends time.Time
 	err = r.write(ctx, func(ctx context.Context, tx db.DBTX) (_ []cache.Key, err error) {
 		ends, err = r.queries.SessionUpdate(ctx, tx, p)
@@ -47,6 +51,9 @@ func (r *Repo) DeleteSession(ctx context.Context, sessionToken string) result.St
 	key, err := keyOf(sessionToken)
 	if err != nil {
 		return result.StatusOf(err)
+	}
+	if s := r.redis(); s != nil {
+		return result.StatusOf(s.delete(ctx, key))
 	}
 	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
 		_, err := r.queries.SessionDeleteByHash(ctx, tx, key[:])

@@ -25,11 +25,7 @@ func (r *Repo) CleanupExpiredSessions(ctx context.Context) result.Result[Cleaned
 // hears how many are deleted of about how many.
 func (r *Repo) CleanupWithProgress(ctx context.Context, progress func(deleted, total int)) result.Result[Cleaned] {
 	now := r.now()
-	var total int64
-	err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		total, err = r.queries.SessionCountExpired(ctx, c, now)
-		return err
-	})
+	total, err := r.countExpired(ctx, now)
 	if err != nil {
 		return result.Fail[Cleaned](result.From(err).With("deletedSessions", 0))
 	}
@@ -37,7 +33,21 @@ func (r *Repo) CleanupWithProgress(ctx context.Context, progress func(deleted, t
 	return result.Of(r.cleanup(ctx, now, func(deleted int) { progress(deleted, max(deleted, int(total))) }))
 }
 
+func (r *Repo) countExpired(ctx context.Context, now time.Time) (n int64, err error) {
+	if s := r.redis(); s != nil {
+		return s.countExpired(ctx, now)
+	}
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		n, err = r.queries.SessionCountExpired(ctx, c, now)
+		return err
+	})
+	return n, err
+}
+
 func (r *Repo) cleanup(ctx context.Context, now time.Time, progress func(deleted int)) (Cleaned, error) {
+	if s := r.redis(); s != nil {
+		return s.cleanup(ctx, now, progress)
+	}
 	var all Cleaned
 	for reached := (time.Time{}); ; {
 		p := db.SessionDeleteExpiredParams{Since: reached, Now: now, RowLimit: batchRows}

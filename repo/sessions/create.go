@@ -29,6 +29,13 @@ func (r *Repo) create(ctx context.Context, data Data) (Created, error) {
 	token, now := newToken(), r.now().UTC().Truncate(time.Microsecond)
 	hash := sha256.Sum256([]byte(token))
 	ends := now.Add(cmp.Or(data.TTL, DefaultTTL)).Truncate(time.Microsecond)
+	created := Created{SessionToken: token, ExpiresAt: ends}
+	if s := r.redis(); s != nil {
+		if err := s.create(ctx, hash, &data, textOf(ip), now, ends); err != nil {
+			return Created{}, err
+		}
+		return created, nil
+	}
 	// No copy has to go: nobody can have asked for the token yet, but before the commit
 	// of a transaction.
 	var stale []cache.Key
@@ -45,5 +52,5 @@ func (r *Repo) create(ctx context.Context, data Data) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	return Created{SessionToken: token, ExpiresAt: ends}, nil
+	return created, nil
 }

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +27,9 @@ func (r *Repo) list(ctx context.Context, f Filters) (Page, error) {
 	before, err := f.normalise()
 	if err != nil {
 		return Page{}, err
+	}
+	if s := r.redis(); s != nil {
+		return s.list(ctx, f, before, r.now())
 	}
 	now, limit := r.now(), int32(f.Limit) //nolint:gosec // normalise bounds it
 	page := Page{Sessions: []Session{}}
@@ -73,10 +77,15 @@ func fromRow(row db.SessionListRow, now time.Time) Session {
 		ID: row.ID.String(), UserID: row.UserID, UserType: UserType(row.UserType), UserAgent: row.UserAgent,
 		CreatedAt: row.CreatedAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(), IsValid: now.Before(row.ExpiresAt),
 	}
-	if row.IpAddress != nil {
-		s.IPAddress = row.IpAddress.String()
-	}
+	s.IPAddress = textOf(row.IpAddress)
 	return s
+}
+
+func textOf(ip *netip.Addr) string {
+	if ip == nil {
+		return ""
+	}
+	return ip.String()
 }
 
 // RevokeSession is DeleteSession for an operator, who has the id and not the token.
@@ -84,6 +93,9 @@ func (r *Repo) RevokeSession(ctx context.Context, id string) result.Status {
 	parsed, err := result.ParseID("id", id)
 	if err != nil {
 		return result.StatusOf(err)
+	}
+	if s := r.redis(); s != nil {
+		return result.StatusOf(s.revoke(ctx, parsed))
 	}
 	return result.StatusOf(r.write(ctx, func(ctx context.Context, tx db.DBTX) ([]cache.Key, error) {
 		hash, err := r.queries.SessionDelete(ctx, tx, parsed)
@@ -105,6 +117,9 @@ func (r *Repo) RevokeUserSessions(ctx context.Context, userID string) result.Res
 func (r *Repo) revokeUser(ctx context.Context, userID string) (all Revoked, err error) {
 	if err := checkUserID(userID); err != nil {
 		return Revoked{}, err
+	}
+	if s := r.redis(); s != nil {
+		return s.revokeUser(ctx, userID)
 	}
 	for {
 		var hashes [][]byte

@@ -40,9 +40,13 @@ func (r *Repo) validate(ctx context.Context, token string) (Validation, error) {
 	return rec.answer(now), nil
 }
 
-// find gives a session's whole record, or nil, inside a transaction by reading its
-// state. The copy keeps the key of a hit off the heap.
+// find gives a session's whole record, or nil, in Redis and inside a transaction by
+// reading its state. The copies keep the key of a hit off the heap.
 func (r *Repo) find(ctx context.Context, key *cache.Key, now time.Time) (*record, error) {
+	if s := r.redis(); s != nil {
+		inside := *key
+		return s.load(ctx, &inside)
+	}
 	if r.Primary.InTx() {
 		inside := *key
 		return r.load(ctx, &inside)

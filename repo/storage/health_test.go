@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
@@ -102,7 +104,7 @@ func TestHealthOfServersThatHang(t *testing.T) {
 // The one that hangs does not hide the other.
 func TestHealthOfOneThatHangs(t *testing.T) {
 	t.Parallel()
-	p := servers(t)
+	p := servers(t, behind)
 	p.postgres.Stall()
 	h := p.health()
 	require.True(t, h.Redis.Connected && !h.Postgres.Connected)
@@ -110,6 +112,9 @@ func TestHealthOfOneThatHangs(t *testing.T) {
 	require.NoError(t, p.stack.Redis.Pause())
 	t.Cleanup(func() { require.NoError(t, p.stack.Redis.Resume()) })
 	p.becomes(func(h storage.Health) bool { return h.Postgres.Connected && !h.Redis.Connected })
+	process := p.client.Monitoring.Process(t.Context())
+	require.Nil(t, process.Journal)
+	require.NotNil(t, process.Outbox, "what Redis is to be told counts most now")
 }
 
 func TestHealthOfServersThatDied(t *testing.T) {
@@ -144,11 +149,19 @@ func TestHealthOfTheOutbox(t *testing.T) {
 }
 
 // A pool whose connections are all busy has calls that wait, and a PostgreSQL that
-// answers.
+// answers: where the pool's maker looks up how to connect each time, by that, too.
 func TestHealthOfAFullPool(t *testing.T) {
 	t.Parallel()
+	pc, err := pgxpool.ParseConfig(testdb.URL(t))
+	require.NoError(t, err)
+	database := pc.ConnConfig.Database
+	pc.ConnConfig.Database, pc.MaxConns = "of yesterday", 4
+	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { c.Database = database; return nil }
 	cfg := testclient.Config(t)
-	cfg.DatabaseURL, cfg.MaxConns, cfg.Pool = "", 0, testdb.Pool(t, testdb.URL(t))
+	cfg.DatabaseURL, cfg.MaxConns = "", 0
+	cfg.Pool, err = pgxpool.NewWithConfig(t.Context(), pc)
+	require.NoError(t, err)
+	t.Cleanup(cfg.Pool.Close)
 	client := testclient.Open(t, cfg)
 	held := int(cfg.Pool.Config().MaxConns)
 	for range held {

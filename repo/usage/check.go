@@ -58,13 +58,17 @@ func (r Record) check(keyField string, now time.Time) (entry, error) {
 }
 
 func (r Record) checkTexts() error {
-	if r.Model == "" {
-		return result.Invalid("model", "required")
-	}
-	if err := result.CheckText("model", r.Model, maxModel); err != nil {
+	if err := checkModel(r.Model); err != nil {
 		return err
 	}
 	return result.CheckText("requestId", r.RequestID, maxRequestID)
+}
+
+func checkModel(model string) error {
+	if model == "" {
+		return result.Invalid("model", "required")
+	}
+	return result.CheckText("model", model, maxModel)
 }
 
 func checkAccountType(t string) error {
@@ -75,29 +79,37 @@ func checkAccountType(t string) error {
 }
 
 func (r Record) checkCounts() error {
-	for _, c := range []struct {
-		field string
-		count int64
-	}{
-		{"inputTokens", r.InputTokens},
-		{"outputTokens", r.OutputTokens},
-		{"cacheCreationTokens", r.CacheCreationTokens},
-		{"cacheReadTokens", r.CacheReadTokens},
-		{"requestCount", r.RequestCount},
-		{"totalTokens", r.TotalTokens},
-	} {
-		limit := int64(MaxCount)
-		if c.field == "totalTokens" {
-			limit = 4 * MaxCount // the sum of four counts
-		}
+	err := checkCounts(MaxCount, []count{
+		{"inputTokens", r.InputTokens}, {"outputTokens", r.OutputTokens}, {"cacheCreationTokens", r.CacheCreationTokens},
+		{"cacheReadTokens", r.CacheReadTokens}, {"requestCount", r.RequestCount},
+	}, r.TotalTokens, r.InputTokens+r.OutputTokens)
+	if err != nil {
+		return err
+	}
+	return result.CheckAmount("cost", r.Cost)
+}
+
+// count is one that came in.
+type count struct {
+	field string
+	count int64
+}
+
+// checkCounts bounds counts by a limit, and the total by four times as much and by
+// what it must contain.
+func checkCounts(limit int64, counts []count, total, least int64) error {
+	for _, c := range counts {
 		if c.count < 0 || c.count > limit {
 			return result.Invalid(c.field, "must lie between 0 and %d", limit)
 		}
 	}
-	if r.TotalTokens < r.InputTokens+r.OutputTokens {
+	switch {
+	case total < 0 || total > 4*limit:
+		return result.Invalid("totalTokens", "must lie between 0 and %d", 4*limit)
+	case total < least:
 		return result.Invalid("totalTokens", "must be at least inputTokens + outputTokens")
 	}
-	return result.CheckAmount("cost", r.Cost)
+	return nil
 }
 
 func checkTime(t, now time.Time) (time.Time, error) {

@@ -19,6 +19,11 @@ const (
 	maxRetentionDays = 36_600
 	// trimBatch is how many rows one DELETE takes: 10,000 of the ledger's in 50 ms.
 	trimBatch = 10_000
+	// Who waits for the ledger's lock makes everybody wait: first for firstWait, then
+	// twice as long each time, up to lastWait, and rests up to longestRest in between.
+	firstWait   = 50 * time.Millisecond
+	lastWait    = 400 * time.Millisecond
+	longestRest = 2 * time.Second
 )
 
 // Cleanup is what a clean-up did.
@@ -33,7 +38,8 @@ type CleanupOptions struct {
 	// RetentionDays is how many whole UTC days before today stay: 1 to 36,600.
 	RetentionDays int
 	// Rollups makes the figures of that time go as well, except for the totals of
-	// keys and accounts; without it they stay.
+	// keys and accounts; without it they stay. Imported spans go where they end in it,
+	// opening balances never.
 	Rollups bool
 	// Progress, if set, hears how many records are deleted so far.
 	Progress func(deleted int64)
@@ -93,6 +99,9 @@ func (c *cleaner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.compact(ctx); err != nil { // what is pending cannot go
+		return err
+	}
 	if err := c.dropMonths(ctx); err != nil {
 		return err
 	}
@@ -117,7 +126,7 @@ func (c *cleaner) write(ctx context.Context, f func(context.Context, db.DBTX) er
 // again calls f until it is done, fails, or ctx ends.
 func (c *cleaner) again(ctx context.Context, f func() (done bool, err error)) error {
 	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = 20*time.Millisecond, 200*time.Millisecond
+	delays.InitialInterval, delays.MaxInterval = 20*time.Millisecond, longestRest
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		switch done, err := f(); {
 		case err != nil:
@@ -135,34 +144,38 @@ func (c *cleaner) again(ctx context.Context, f func() (done bool, err error)) er
 
 var errNotYet = errors.New("not yet")
 
-// dropMonths drops the months that end before the cut. A month that a query reads
-// just now is tried again: who waits for its lock makes everybody wait.
+// dropMonths drops the months that end before the cut. One of which a query reads
+// just now is tried again.
 func (c *cleaner) dropMonths(ctx context.Context) error {
-	if err := c.compact(ctx); err != nil {
-		return err
-	}
 	var months []time.Time
 	err := c.Primary.Read(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 		months, err = c.queries.UsageMonths(ctx, tx, c.cut)
 		return err
 	})
 	for _, month := range months {
+		wait := firstWait
 		if err == nil {
-			err = c.again(ctx, func() (bool, error) { return c.dropMonth(ctx, month) })
+			err = c.again(ctx, func() (bool, error) {
+				defer func() { wait = min(2*wait, lastWait) }()
+				return c.dropMonth(ctx, month, wait)
+			})
 		}
 	}
 	return err
 }
 
-func (c *cleaner) dropMonth(ctx context.Context, month time.Time) (done bool, err error) {
+func (c *cleaner) dropMonth(ctx context.Context, month time.Time, wait time.Duration) (done bool, err error) {
+	if err := c.compact(ctx); err != nil { // so that little is left to do while others wait
+		return false, err
+	}
 	var n int64
 	err = c.write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-		n, err = c.compactAndDrop(ctx, tx, month)
+		n, err = c.compactAndDrop(ctx, tx, month, wait)
 		return err
 	})
 	var pg *pgconn.PgError
 	switch {
-	case errors.Is(err, errNotYet), errors.As(err, &pg) && pg.Code == lockNotAvailable:
+	case errors.As(err, &pg) && pg.Code == lockNotAvailable:
 		return false, nil
 	case err != nil:
 		return false, err
@@ -172,10 +185,16 @@ func (c *cleaner) dropMonth(ctx context.Context, month time.Time) (done bool, er
 	return true, nil
 }
 
-// compactAndDrop keeps late records of the month out until it is dropped, which
-// needs those that have come to be in the rollups.
-func (c *cleaner) compactAndDrop(ctx context.Context, tx db.DBTX, month time.Time) (int64, error) {
-	locked, err := c.queries.UsageMonthLock(ctx, tx, month)
+// compactAndDrop keeps everybody out until the month is dropped, which needs its last
+// records in the rollups. The compactors' lock comes first, as in each of them.
+func (c *cleaner) compactAndDrop(ctx context.Context, tx db.DBTX, month time.Time, wait time.Duration) (int64, error) {
+	if err := c.queries.UsageSettings(ctx, tx); err != nil {
+		return 0, err
+	}
+	if err := c.queries.UsageCompactorHold(ctx, tx, compactLock); err != nil {
+		return 0, err
+	}
+	locked, err := c.queries.UsageMonthLock(ctx, tx, db.UsageMonthLockParams{Month: month, WaitMs: int32(wait.Milliseconds())})
 	if err != nil || !locked {
 		return 0, err
 	}
@@ -184,9 +203,8 @@ func (c *cleaner) compactAndDrop(ctx context.Context, tx db.DBTX, month time.Tim
 		if err != nil || n >= 0 {
 			return n, err
 		}
-		row, err := c.queries.UsageCompact(ctx, tx, db.UsageCompactParams{Lock: compactLock, BatchLimit: compactBatches})
-		if err != nil || !row.Mine {
-			return 0, errors.Join(err, errNotYet)
+		if _, err := c.queries.UsageCompact(ctx, tx, db.UsageCompactParams{Lock: compactLock, BatchLimit: compactBatches}); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -233,12 +251,22 @@ func (c *cleaner) trimRollups(ctx context.Context) error {
 		func(ctx context.Context, tx db.DBTX) (int64, error) {
 			return q.UsageRollupsGlobalDailyTrim(ctx, tx, db.UsageRollupsGlobalDailyTrimParams{Before: c.cut, RowLimit: trimBatch})
 		},
+		c.trimImported,
 	} {
 		if err == nil {
 			err = c.trim(ctx, batch, func(int64) {})
 		}
 	}
 	return err
+}
+
+// trimImported makes spans count in totals only, after the horizon has moved: what an
+// import brings of that time from now on is left out.
+func (c *cleaner) trimImported(ctx context.Context, tx db.DBTX) (int64, error) {
+	if err := c.queries.UsageImportLock(ctx, tx, importLock); err != nil {
+		return 0, err
+	}
+	return c.queries.UsageImportedTrim(ctx, tx, db.UsageImportedTrimParams{Before: c.cut, RowLimit: trimBatch})
 }
 
 func (c *cleaner) remaining(ctx context.Context) (n int64, err error) {

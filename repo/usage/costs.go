@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,33 +35,40 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures, as for stats
 	var cells, accounts []db.UsageStatsByKeyRow
+	var imported spans
 	var names map[uuid.UUID]string
 	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		if q.GroupBy != ByAccount {
+		if q.GroupBy == ByAccount {
+			cells, accounts, err = r.bothCells(ctx, c, &days)
+		} else {
 			cells, err = r.cells(ctx, c, &days)
+		}
+		if err != nil {
 			return err
 		}
-		if cells, accounts, err = r.bothCells(ctx, c, &days); err != nil {
+		days.GroupBy = q.GroupBy
+		if imported, err = r.spansOf(ctx, c, &days); err != nil || q.GroupBy != ByAccount {
 			return err
 		}
+		accounts = append(slices.Clip(accounts), append(imported.accounts, imported.rest()...)...) // cells may be the same
 		names, err = r.names(ctx, c, ByAccount, accounts)
 		return err
 	})
 	switch {
 	case err != nil:
 		return CostAnalysis{}, err
-	case max(len(cells), len(accounts)) > maxCells:
+	case tooMany(cells, imported) || len(accounts) > maxCells:
 		return CostAnalysis{}, result.Invalid("endDate", "the range has more than %d cells", maxCells)
 	}
-	a := days.analyse(q.GroupBy, cells, accounts, names)
+	a := days.analyse(q.GroupBy, append(cells, imported.cells...), accounts, names, imported.approximate)
 	a.OldestUnflushedMs = unflushed
 	return a, nil
 }
 
 // analyse makes an analysis of cells by day, and of those by account where it is by them.
-func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, names map[uuid.UUID]string) CostAnalysis {
+func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, names map[uuid.UUID]string, approximate []int) CostAnalysis {
 	models := costsByModel(cells)
-	a := CostAnalysis{Trends: p.trends(cells), TopModels: models[:min(len(models), maxTopModels)]}
+	a := CostAnalysis{Trends: p.trends(cells, approximate), TopModels: models[:min(len(models), maxTopModels)]}
 	switch by {
 	case ByDay:
 		a.CostBreakdown = sharesByDay(a.Trends)
@@ -81,7 +89,7 @@ func (r *Repo) bothCells(ctx context.Context, c db.DBTX, days *plan) (cells, acc
 		both := *days
 		both.GroupBy = ByAccount
 		if cells, err = r.cells(ctx, c, &both); err != nil || len(cells) <= maxCells {
-			days.horizon = both.horizon
+			days.horizon, days.imported = both.horizon, both.imported
 			return cells, cells, err
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
-// trends sums cells by day.
-func (p plan) trends(cells []db.UsageStatsByKeyRow) []CostTrend {
+// trends sums cells by day; those of some spans are approximate.
+func (p plan) trends(cells []db.UsageStatsByKeyRow, approximate []int) []CostTrend {
 	trends := make([]CostTrend, len(p.labels))
 	for _, cell := range cells {
 		day := &trends[p.label[cell.Slot-1]]
@@ -23,7 +23,7 @@ func (p plan) trends(cells []db.UsageStatsByKeyRow) []CostTrend {
 			trends[i].Change = changeFrom(trends[i-1].Cost, trends[i].Cost)
 		}
 	}
-	for _, i := range p.approximate(p.horizon) {
+	for _, i := range slices.Concat(p.approximate(p.horizon), approximate) {
 		trends[i].Approximate = true
 	}
 	return trends

@@ -19,7 +19,8 @@ type CostQuery struct {
 }
 
 // CostAnalysis is what a range cost, from several sides: the costs of CostBreakdown
-// and those of Trends have the same sum.
+// and those of Trends have the same sum, but by account where imported spans of
+// accounts cost more than those of keys.
 type CostAnalysis struct {
 	// CostBreakdown has every day of the range in order, or every model or account
 	// that has a record in it, the dearest first, ties by their category.

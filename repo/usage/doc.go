@@ -29,6 +29,9 @@
 // age of the oldest that is not. [Repo.CleanupOldStats] deletes old records;
 // figures stay.
 //
+// [Repo.Import] sets what another service counted before. It stands beside the ledger
+// and counts in every figure; docs/ledger.md says where, when a span does not fit.
+//
 // # A Redis primary
 //
 // Where the primary is Redis, a record is one script that changes every counter of the

@@ -12,13 +12,15 @@ import (
 
 // names looks up the names of the keys or accounts in the answer. The rows of deleted
 // ones stay, and so do their names.
-func (r *Repo) names(ctx context.Context, c db.DBTX, by GroupBy, cells []db.UsageStatsByKeyRow) (map[uuid.UUID]string, error) {
+func (r *Repo) names(ctx context.Context, c db.DBTX, by GroupBy, cells ...[]db.UsageStatsByKeyRow) (map[uuid.UUID]string, error) {
 	if by != ByAPIKey && by != ByAccount {
 		return nil, nil
 	}
 	names := make(map[uuid.UUID]string)
-	for _, cell := range cells {
-		names[cell.GroupID] = ""
+	for _, some := range cells {
+		for _, cell := range some {
+			names[cell.GroupID] = ""
+		}
 	}
 	ids := slices.Collect(maps.Keys(names))
 	if by == ByAPIKey {

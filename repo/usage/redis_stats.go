@@ -68,7 +68,7 @@ func (r *Repo) redisStats(ctx context.Context, redis *strategy.Redis, p *plan) (
 	if err != nil {
 		return Stats{}, err
 	}
-	s := assemble(p.calendar, p.GroupBy, f.cells, names)
+	s := assemble(*p, f.cells, spans{}, names)
 	for _, i := range f.approximate {
 		s.Stats[i].Approximate = true
 	}
@@ -99,11 +99,7 @@ func (r *Repo) redisCosts(ctx context.Context, redis *strategy.Redis, q CostQuer
 	if err != nil {
 		return CostAnalysis{}, err
 	}
-	a := days.analyse(q.GroupBy, f.cells, accounts.cells, names)
-	for _, i := range f.approximate {
-		a.Trends[i].Approximate = true
-	}
-	return a, nil
+	return days.analyse(q.GroupBy, f.cells, accounts.cells, names, f.approximate), nil
 }
 
 // namesAnywhere is names of a Redis primary, whose keys and accounts may be in Redis or

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"slices"
 	"time"
 	_ "time/tzdata" // any IANA zone, also in an image without zone files
 
@@ -17,8 +18,9 @@ import (
 const maxCells = 200_000
 
 // GetUsageStats sums the ledger by bucket. It includes every record whose
-// RecordUsage has returned; with a journal, what OldestUnflushedMs says. Wrong input, and an answer of more than 10,000
-// buckets or 200,000 cells, is InvalidQuery and names the field.
+// RecordUsage has returned; with a journal, what OldestUnflushedMs says; and what is
+// imported. Wrong input, and an answer of more than 10,000 buckets or 200,000 cells, is
+// InvalidQuery and names the field.
 func (r *Repo) GetUsageStats(ctx context.Context, q StatsQuery) result.Result[Stats] {
 	return result.Of(r.stats(ctx, q))
 }
@@ -33,23 +35,27 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	}
 	unflushed := r.oldestUnflushed(ctx) // before the figures: what leaves the journal meanwhile is in them
 	var cells []db.UsageStatsByKeyRow
+	var imported spans
 	var names map[uuid.UUID]string
 	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
-		names, err = r.names(ctx, c, q.GroupBy, cells)
+		if imported, err = r.spansOf(ctx, c, &plan); err != nil {
+			return err
+		}
+		names, err = r.names(ctx, c, q.GroupBy, cells, imported.cells, imported.accounts)
 		return err
 	})
 	switch {
 	case err != nil:
 		return Stats{}, err
-	case len(cells) > maxCells:
+	case tooMany(cells, imported):
 		return Stats{}, result.Invalid("granularity", "the answer has more than %d cells", maxCells)
 	}
-	s := assemble(plan.calendar, q.GroupBy, cells, names)
+	s := assemble(plan, cells, imported, names)
 	s.OldestUnflushedMs = unflushed
-	for _, i := range plan.approximate(plan.horizon) {
+	for _, i := range slices.Concat(plan.approximate(plan.horizon), imported.approximate) {
 		s.Stats[i].Approximate = true
 	}
 	return s, nil
@@ -78,6 +84,7 @@ type plan struct {
 	key, account uuid.UUID
 	tokens       bool      // false where they are not needed over all keys
 	horizon      time.Time // as it was when the cells were read
+	imported     bool      // there were spans then
 }
 
 func (q StatsQuery) plan() (p plan, err error) {
@@ -139,9 +146,11 @@ func (r *Repo) cells(ctx context.Context, c db.DBTX, p *plan) ([]db.UsageStatsBy
 	}
 }
 
-// horizonMoved tells whether a plan must be read again, under a later horizon.
+// horizonMoved tells whether a plan must be read again, under a later horizon. It also
+// looks whether there are imported spans.
 func (r *Repo) horizonMoved(ctx context.Context, c db.DBTX, p *plan) (bool, error) {
 	h, err := r.queries.UsageHorizon(ctx, c)
+	p.imported = h.Imported
 	if err != nil || !h.RecordsFrom.After(p.horizon) {
 		return false, err
 	}
@@ -194,32 +203,45 @@ func converted[R db.UsageStatsByAccountRow | db.UsageStatsByBucketRow | db.Usage
 }
 
 // assemble puts the cells into their buckets.
-func assemble(c calendar, by GroupBy, cells []db.UsageStatsByKeyRow, names map[uuid.UUID]string) Stats {
-	s := Stats{Stats: make([]Bucket, len(c.labels))}
-	for i, label := range c.labels {
-		s.Stats[i] = newBucket(label, by)
+func assemble(p plan, cells []db.UsageStatsByKeyRow, imported spans, names map[uuid.UUID]string) Stats {
+	s := Stats{Stats: make([]Bucket, len(p.labels))}
+	for i, label := range p.labels {
+		s.Stats[i] = newBucket(label, p.GroupBy)
 	}
 	var all Figures
-	for _, row := range cells {
-		f := figures(row)
-		b := &s.Stats[c.label[row.Slot-1]]
-		b.add(f)
-		all.add(f)
-		merge(b.Models, row.Model, f)
-		switch by {
-		case ByAccount:
-			f.Name = names[row.GroupID]
-			merge(b.Accounts, text(row.GroupID), f)
-		case ByAPIKey:
-			f.Name = names[row.GroupID]
-			merge(b.APIKeys, text(row.GroupID), f)
+	add := func(cells []db.UsageStatsByKeyRow, whole, part bool) {
+		for _, row := range cells {
+			b, f := &s.Stats[p.label[row.Slot-1]], figures(row)
+			if whole {
+				b.add(f)
+				all.add(f)
+				merge(b.Models, row.Model, f)
+			}
+			if part {
+				f.Name = names[row.GroupID]
+				b.addPart(text(row.GroupID), f)
+			}
 		}
 	}
+	add(cells, true, true)
+	// Over all keys, a part of an account comes from the account's own spans.
+	add(imported.cells, true, p.GroupBy != ByAccount || p.key != uuid.Nil || p.account != uuid.Nil)
+	add(imported.accounts, false, true)
 	s.Summary = Summary{
 		TotalRequests: all.Requests, TotalTokens: all.TotalTokens, TotalCost: all.Cost,
 		AverageCostPerToken: average(all.Cost, all.TotalTokens),
 	}
 	return s
+}
+
+// addPart adds figures to those of an account or a key, where these are told apart.
+func (b *Bucket) addPart(id string, f Figures) {
+	switch {
+	case b.Accounts != nil:
+		merge(b.Accounts, id, f)
+	case b.APIKeys != nil:
+		merge(b.APIKeys, id, f)
+	}
 }
 
 func newBucket(label string, by GroupBy) Bucket {

@@ -16,8 +16,8 @@ type Totals struct {
 }
 
 // AccountTotals gives the sums of all time of accounts, deleted ones included. Ids
-// without any record are left out. It includes every record whose RecordUsage has
-// returned.
+// without any record or imported span are left out. It includes every record whose
+// RecordUsage has returned.
 func (r *Repo) AccountTotals(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Totals, error) {
 	totals := make(map[uuid.UUID]Totals, len(ids))
 	if len(ids) == 0 {

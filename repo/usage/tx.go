@@ -11,6 +11,7 @@ import (
 
 var (
 	errCleanupInTx = result.New(result.InvalidQuery, "a clean-up is many transactions: it does not work inside one")
+	errImportInTx  = result.New(result.InvalidQuery, "an import is many transactions: it does not work inside one")
 	errVerifyInTx  = result.New(result.InvalidQuery, "a verification is many transactions: it does not work inside one")
 )
 

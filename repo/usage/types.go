@@ -106,13 +106,15 @@ type Bucket struct {
 	Figures
 	// Models is by model.
 	Models map[string]Figures `json:"models"`
-	// Accounts is by account id ("" is no account), for ByAccount.
+	// Accounts is by account id ("" is no account), for ByAccount. Over all keys, what
+	// is imported stands here as accounts counted it, and in the rest of the bucket as
+	// keys did.
 	Accounts map[string]Figures `json:"accounts,omitzero"`
 	// APIKeys is by key id, for ByAPIKey.
 	APIKeys map[string]Figures `json:"apiKeys,omitzero"`
 	// Approximate tells that an edge of the bucket divides a quarter of an hour
-	// whose records have been cleaned up: it counts in the bucket of its start. An
-	// extension.
+	// whose records have been cleaned up, or an imported span: it counts in the bucket
+	// of its start. An extension.
 	Approximate bool `json:"approximate,omitempty"`
 }
 

@@ -57,6 +57,7 @@ type verification struct {
 	rows      int32 // that a range of ids has in usage_rollups_daily, about
 	report    VerifyReport
 	wrongDays []time.Time // of usage_rollups_daily, left so
+	wrongSums bool        // in usage_rollups_global_daily, left so
 	ranges    int         // of ids compared
 }
 
@@ -86,6 +87,9 @@ func (v *verification) run(ctx context.Context) error {
 			return err
 		}
 		at = start.Add(day)
+	}
+	if err := v.monthly(ctx); err != nil {
+		return err
 	}
 	return v.totals(ctx)
 }

@@ -36,6 +36,8 @@ func (b *bundle) cleanUp(t *testing.T, before time.Time) {
 	t.Helper()
 	b.exec(t, "UPDATE usage_horizon SET records_from = $1", before)
 	b.exec(t, "DELETE FROM usage_records WHERE occurred_at < $1", before)
+	b.exec(t, `UPDATE usage_months m SET records =
+		(SELECT count(*) FROM usage_records r WHERE date_trunc('month', r.occurred_at, 'UTC') = m.month AND NOT EXISTS (SELECT FROM usage_pending p WHERE p.batch_id = r.batch_id))`)
 }
 
 // TestVerifyTotalsAfterCleaningUp says what cannot be compared any more, and why.

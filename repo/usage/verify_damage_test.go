@@ -129,3 +129,22 @@ func (b *bundle) versions(t *testing.T) map[string]string {
 	}
 	return versions
 }
+
+// TestVerifyMonths finds and mends what the ledger's months say of it.
+func TestVerifyMonths(t *testing.T) {
+	t.Parallel()
+	for fault, damage := range map[string]string{
+		"figures": "UPDATE usage_months SET records = records + 3",
+		"missing": "DELETE FROM usage_months",
+	} {
+		b := setup(t, 3)
+		b.spread(t)
+		require.Zero(t, b.verify(t, false).Wrong)
+		b.exec(t, damage)
+		want := []WrongCell{{Tier: "usage_months", Fault: fault, Bucket: at(t, "2025-03-01T00:00:00Z")}}
+		require.Equal(t, want, b.verify(t, false).Cells)
+		require.EqualValues(t, 1, b.verify(t, true).Repaired)
+		require.Zero(t, b.verify(t, false).Wrong)
+		require.EqualValues(t, 120, b.count(t, "SELECT records FROM usage_months")+b.count(t, "SELECT coalesce(sum(records), 0)::bigint FROM usage_pending"))
+	}
+}

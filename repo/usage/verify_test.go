@@ -92,7 +92,7 @@ func TestVerifyEmpty(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	rep := b.verify(t, false)
-	require.Equal(t, VerifyReport{Chunks: 2, Cells: []WrongCell{}}, rep)
+	require.Equal(t, VerifyReport{Chunks: 3, Cells: []WrongCell{}}, rep)
 	b.spread(t)
 	b.exec(t, "TRUNCATE usage_records, usage_pending")
 	rep = b.verify(t, true)

@@ -93,8 +93,29 @@ func (v *verification) day(ctx context.Context, start time.Time) error {
 	if left[dailyTier] {
 		v.wrongDays = append(v.wrongDays, start)
 	}
+	v.wrongSums = v.wrongSums || left[len(summedTiers)-1]
 	v.reached(end)
 	return nil
+}
+
+// monthly compares the months' numbers of records with the days', which must be right.
+func (v *verification) monthly(ctx context.Context) error {
+	if v.wrongSums {
+		return nil
+	}
+	_, err := v.compare(ctx, monthCell, func(ctx context.Context, c db.DBTX, repair bool) ([]wrongRow, error) {
+		rows, err := v.queries.UsageVerifyMonths(ctx, c, db.UsageVerifyMonthsParams{Repair: repair, RowLimit: maxCellsReported})
+		out := make([]wrongRow, len(rows))
+		for i, row := range rows {
+			out[i] = wrongRow{Bucket: row.Bucket, Fault: row.Fault, Wrong: row.Wrong}
+		}
+		return out, err
+	})
+	return err
+}
+
+func monthCell(row wrongRow) WrongCell {
+	return WrongCell{Tier: "usage_months", Fault: row.Fault, Bucket: row.Bucket.UTC()}
 }
 
 // over compares a span of a tier; where that takes too long, its halves, in whole

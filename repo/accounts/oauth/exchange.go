@@ -10,9 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/oauth2"
 
@@ -99,7 +97,7 @@ func (x *exchange) failure(ctx context.Context, err error) *accounts.RefreshErro
 }
 
 func classify(e *accounts.RefreshError, answer *oauth2.RetrieveError) {
-	e.RetryAfter = retryAfter(answer.Response.Header.Get("Retry-After"), time.Now())
+	e.RetryAfter = accounts.RetryAfter(answer.Response.Header)
 	word := cmp.Or(answer.ErrorCode, nestedWord(answer.Body))
 	if grants[word] || words[word] {
 		e.Reason = word
@@ -125,15 +123,4 @@ func nestedWord(body []byte) string {
 	}
 	_ = json.Unmarshal(body, &doc) // a proxy's page is none
 	return doc.Error.Code
-}
-
-// retryAfter reads seconds or a date (RFC 9110, section 10.2.3); 0 is neither.
-func retryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second //nolint:gosec // 32 bits of seconds fit
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
 }

@@ -3,12 +3,9 @@ package oauth
 import (
 	"context"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -72,11 +69,7 @@ func (r *Refresher) Refresh(ctx context.Context, req accounts.RefreshRequest) (a
 func newTransport(p *accounts.ProxyConfig) *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true}
 	if p != nil {
-		u := &url.URL{Scheme: p.Type, Host: net.JoinHostPort(p.Host, strconv.Itoa(p.Port))}
-		if p.Username != "" || p.Password != "" {
-			u.User = url.UserPassword(p.Username, p.Password)
-		}
-		t.Proxy = http.ProxyURL(u)
+		t.Proxy = http.ProxyURL(p.URL())
 	}
 	return t
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,6 +36,10 @@ func TestBothHeadersAndWhatIsRecorded(t *testing.T) {
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM usage_records WHERE api_key_id = $1 AND account_id = $2
 		AND account_type = 'claude' AND model = 'claude-sonnet-4-20250514'`, id, account).Scan(&rows))
 	require.Equal(t, 4, rows)
+	used, err := b.client.Accounts.GetAccount(t.Context(), account).Get()
+	require.NoError(t, err)
+	require.NotZero(t, used.LastUsedAt)
+	require.Equal(t, accounts.Active, used.Status)
 	metrics := p.get("/metrics").body
 	for _, want := range []string{`examplegateway_requests_total{code="200"} 4`, `relaystore_cache_hits_total{kind="apikey"}`, "go_goroutines ", "process_open_fds "} {
 		require.Contains(t, metrics, want)
@@ -134,7 +137,7 @@ func (b *bundle) throughProxy() *faultproxy.Proxy {
 func TestStopping(t *testing.T) {
 	b := setup(t)
 	_, key := b.key(apikeys.KeyData{})
-	g := newGateway(b.client, "http://127.0.0.1:1", slog.New(slog.DiscardHandler))
+	g := newGateway(b.client, "http://127.0.0.1:1")
 	ask := func(method, path string) int {
 		req := httptest.NewRequest(method, path, strings.NewReader(hello))
 		req.Header.Set("X-Api-Key", key)

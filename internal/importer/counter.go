@@ -1,0 +1,101 @@
+package importer
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/seed14a526e0/relaystore/internal/legacy"
+	"github.com/seed14a526e0/relaystore/repo/usage"
+)
+
+const (
+	unknownModel = "unknown"
+	maxModel     = 255
+	// ahead is how far behind now a counter may begin: clocks differ.
+	ahead = 23 * time.Hour
+)
+
+// counter sends a counter on its way, or names why not. Those of ids that there are no
+// more are kept as they are.
+func (im *run) counter(ctx context.Context, e Entry) error {
+	c := counted{Scope: usage.ScopeKey, Kind: e.Kind, Resolution: e.Resolution, Model: e.Model, Bucket: e.Bucket, Key: e.Key, Text: e.Text}
+	if e.Kind == legacy.AccountUsage || e.Kind == legacy.AccountModelUsage {
+		c.Scope = usage.ScopeAccount
+	}
+	var isID bool
+	if c.ID, isID = parseID(e.ID); !isID || !im.isKnown(&c) {
+		return im.refuse(ctx, named(e), "an orphan: no such "+owner(c.Scope))
+	}
+	if e.Resolution != legacy.Total && e.Resolution != legacy.Week {
+		start, err := legacy.Start(e.Resolution, e.Bucket, im.zone)
+		if err != nil || start.After(im.began.Add(ahead)) {
+			return im.refuse(ctx, named(e), "its time is none, or lies ahead")
+		}
+	}
+	if why := c.read(e); why != "" {
+		if c.Damaged = true; strings.HasPrefix(why, "nothing") {
+			return im.refuse(ctx, named(e), why)
+		}
+		if err := im.refuse(ctx, named(e), why); err != nil {
+			return err
+		}
+	}
+	im.report.Imported[e.Kind]++
+	return im.spill.add(&c)
+}
+
+// named makes the entry be reported by the name of its key.
+func named(e Entry) Entry {
+	e.ID = e.Key
+	return e
+}
+
+func owner(s usage.Scope) string {
+	if s == usage.ScopeAccount {
+		return "account"
+	}
+	return "API key"
+}
+
+func (im *run) isKnown(c *counted) bool {
+	if c.Scope == usage.ScopeAccount {
+		_, ok := im.accounts[c.ID]
+		return ok
+	}
+	_, ok := im.keys[c.ID]
+	return ok
+}
+
+// read gives what is wrong with a counter, with "nothing" first where no figure of it
+// can be used.
+func (c *counted) read(e Entry) string {
+	switch e.Kind {
+	case legacy.KeyRealCost, legacy.KeyOpusCost:
+		return ""
+	case legacy.KeyCost:
+		if _, ok := legacy.ParseAmount(e.Text); !ok {
+			return "nothing in it is an amount"
+		}
+		return ""
+	}
+	var faults []string
+	c.Counter, faults = legacy.ParseCounter(e.Fields)
+	if len(faults) == 1 && faults[0] == "" {
+		return "nothing in it is a figure"
+	}
+	for _, n := range []int64{c.Counter.Requests, c.Counter.Input, c.Counter.Output, c.Counter.CacheCreation, c.Counter.CacheRead, c.Counter.Total} {
+		if n > usage.MaxImportedCount {
+			return "nothing in it can be believed: it has a figure above 10^14"
+		}
+	}
+	if c.Model != "" && (len(c.Model) > maxModel || !utf8.ValidString(c.Model) || strings.ContainsRune(c.Model, 0)) {
+		c.Model = unknownModel
+		faults = append(faults, "the model's name")
+	}
+	if len(faults) > 0 {
+		return "damaged: " + strings.Join(faults, ", ")
+	}
+	return ""
+}

@@ -1,0 +1,175 @@
+package accounts_test
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/internal/testprovider"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+var onPostgres = strategy.Config{PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
+
+// switchTo changes the primary of a client.
+func (b *bundle) switchTo(p strategy.Primary) {
+	b.Helper()
+	to := onPostgres
+	to.PrimaryStorage = p
+	require.NoError(b, b.Storage.SwitchStorageStrategy(b.ctx(), strategy.Account, to).Err())
+}
+
+// move gives what a copy works with, at the epoch that the client follows.
+func (b *bundle) move() accounts.Move {
+	b.Helper()
+	p := &strategy.Postgres{Pool: b.pool, OpTimeout: time.Minute}
+	s := &strategy.Switches{Primary: p, Machinery: strategy.Machinery{Redis: true}, Logger: slog.New(slog.DiscardHandler), Redis: &strategy.Redis{
+		OpTimeout: time.Minute, Zone: time.UTC, EncryptionKey: serviceKey,
+		Connect: func() (rueidis.Client, error) {
+			o, err := rueidis.ParseURL(b.cfg.PrimaryRedisURL)
+			o.DisableCache, o.ForceSingleClient = true, true
+			require.NoError(b, err)
+			return rueidis.NewClient(o)
+		},
+	}}
+	require.NoError(b, s.Look(b.ctx()))
+	s.Start()
+	b.Cleanup(s.Close)
+	b.Cleanup(s.Redis.Close)
+	return accounts.Move{Postgres: p, Redis: s.Redis, Progress: func(int64, int64) {}}
+}
+
+// portraits is all that the accounts show.
+func (b *bundle) portraits() map[string]string {
+	b.Helper()
+	page, err := b.accs.ListAccounts(b.ctx(), accounts.ListFilters{Limit: 1000}).Get()
+	require.NoError(b, err)
+	all := make(map[string]string)
+	for _, a := range page.Accounts {
+		doc, err := b.credentials(a.ID).RevealJSON()
+		require.NoError(b, err)
+		all[a.ID] = marshal(b.T, a) + string(doc)
+	}
+	return all
+}
+
+// Accounts of each type, in drawn states, go to Redis and back, and nothing is lost.
+func TestMove(t *testing.T) {
+	b := setup(t, onRedis(t))
+	m := b.accs.Mover()
+	stale := b.create(laid(accounts.OpenAI)) // an earlier period on Redis left it
+	b.service().do("HSET", "openai:account:"+stale, "lastRefresh", "2026-01-02T03:04:05.678Z")
+	b.switchTo(strategy.PrimaryPostgres)
+	draw := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) //nolint:gosec // a test's draw
+	for i := range 30 {
+		platform := accounts.Platforms[i%10]
+		id := b.create(laid(platform))
+		if i >= 10 {
+			require.NoError(t, b.accs.UpdateAccountStatus(b.ctx(), id, accounts.Statuses[draw.IntN(4)], drawMetadata(draw)).Err())
+			require.NoError(t, b.accs.SetCredentials(b.ctx(), id, drawPatch(draw, platform)).Err())
+		}
+	}
+	want := b.portraits()
+
+	mv := b.move()
+	differ, err := m.Compare(b.ctx(), mv)
+	require.NoError(t, err)
+	require.EqualValues(t, 31, differ)
+	b.switchTo(strategy.PrimaryRedis)
+	mv = b.move()
+	require.NoError(t, m.ToRedis(b.ctx(), mv))
+	require.NoError(t, m.ToRedis(b.ctx(), mv), "a copy may be begun anew")
+	differ, err = m.Compare(b.ctx(), mv)
+	require.NoError(t, err)
+	require.Zero(t, differ)
+	require.Equal(t, want, b.portraits())
+
+	var changed, deleted string
+	for id := range want {
+		changed, deleted = deleted, id
+	}
+	require.NoError(t, b.accs.UpdateAccountStatus(b.ctx(), changed, accounts.InError, accounts.StatusMetadata{ErrorMessage: fmt.Sprint("now ", draw.IntN(9))}).Err())
+	require.NoError(t, b.accs.DeleteAccount(b.ctx(), deleted).Err())
+	added := b.create(laid(accounts.Droid))
+	differ, err = m.Compare(b.ctx(), mv)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, differ)
+	want = b.portraits()
+	require.NoError(t, m.ToPostgres(b.ctx(), mv))
+	differ, err = m.Compare(b.ctx(), mv)
+	require.NoError(t, err)
+	require.Zero(t, differ)
+	b.switchTo(strategy.PrimaryPostgres)
+	require.Equal(t, want, b.portraits())
+	require.Contains(t, want, added)
+	require.NotContains(t, want, deleted)
+}
+
+// What one primary cannot hold is named, and stays where it is.
+func TestMoveRefuses(t *testing.T) {
+	b := setup(t, onRedis(t))
+	s := b.service()
+	id := b.create(accounts.AccountData{Platform: accounts.CCR, Name: "n"})
+	s.do("HSET", "ccr_account:"+id, "proxy", `{"type":"socks4","host":"h","port":1}`)
+	err := b.accs.Mover().ToPostgres(b.ctx(), b.move())
+	requireField(t, err, result.InvalidQuery, "proxyConfig.type")
+	require.Equal(t, id, result.From(err).Details["accountId"])
+	b.switchTo(strategy.PrimaryPostgres)
+	spaced := laid(accounts.Claude)
+	spaced.OAuthData.Scopes = []string{"a b"}
+	id = b.create(spaced)
+	err = b.accs.Mover().ToRedis(b.ctx(), b.move())
+	requireField(t, err, result.InvalidQuery, "oauthData.scopes")
+	require.Equal(t, id, result.From(err).Details["accountId"])
+}
+
+// A refresh is under way when the primary is moved: the tokens are stored at the new
+// one, and nobody calls the provider meanwhile.
+func TestMoveUnderARefresh(t *testing.T) {
+	for _, from := range []strategy.Primary{strategy.PrimaryPostgres, strategy.PrimaryRedis} {
+		t.Run(string(from), func(t *testing.T) {
+			r := setupRefresh(t, onRedis(t))
+			m := r.accs.Mover()
+			to := strategy.PrimaryPostgres
+			if from == to {
+				to = strategy.PrimaryRedis
+				require.NoError(t, m.ToPostgres(r.ctx(), r.move()))
+				r.switchTo(from)
+			}
+			other := testclient.Open(t, r.cfg)
+			until := make(chan struct{})
+			r.p.Answer(testprovider.Waits(until, testprovider.Rotates))
+			done := make(chan error, 2)
+			go func() { done <- other.Accounts.RefreshOAuthToken(r.ctx(), r.id).Err() }()
+			r.called(1)
+			if from == strategy.PrimaryPostgres {
+				r.switchTo(to)
+				require.NoError(t, m.ToRedis(r.ctx(), r.move()))
+			} else {
+				require.NoError(t, m.ToPostgres(r.ctx(), r.move()))
+				r.switchTo(to)
+			}
+			go func() { done <- r.accs.RefreshOAuthToken(r.ctx(), r.id).Err() }()
+			leased, _, err := r.accs.LeaseRefresh(r.ctx(), r.id, func() {})
+			require.NoError(t, err)
+			require.False(t, leased, "the first one has it")
+			require.Eventually(t, func() bool {
+				state, err := other.Storage.GetStorageConfig(strategy.Account)
+				return err == nil && state.PrimaryStorage == to
+			}, patience, time.Millisecond)
+			close(until)
+			require.NoError(t, <-done)
+			require.NoError(t, <-done)
+			require.Equal(t, 1, r.p.Calls())
+			require.Eventually(t, func() bool { return r.p.Works(r.credentials(r.id).AccessToken) }, patience, time.Millisecond)
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package repotest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/internal/testdb"
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/repotest"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// The distinct semantics of the strategies that there are.
+func TestDefault(t *testing.T) { run(t, config(t), repotest.Full) }
+
+func TestCacheOff(t *testing.T) {
+	cfg := config(t)
+	c := testclient.Open(t, cfg)
+	for _, data := range []strategy.DataType{strategy.APIKey, strategy.Account, strategy.Session} {
+		off := strategy.Config{PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
+		require.NoError(t, c.Storage.SwitchStorageStrategy(t.Context(), data, off).Err())
+	}
+	run(t, cfg, repotest.Full)
+}
+
+func TestWithoutRedis(t *testing.T) {
+	cfg := config(t)
+	cfg.RedisURL, cfg.RequireRedis = "", false
+	run(t, cfg, repotest.Full)
+}
+
+func TestWriteBehind(t *testing.T) {
+	cfg := config(t)
+	cfg.UsageWrites = repo.WriteBehind
+	caps := repotest.Full
+	caps.Behind = true
+	run(t, cfg, caps)
+}
+
+// One connection has none to spare for transactions, and without a keyset accounts
+// have no secrets.
+func TestWithoutTransactions(t *testing.T) {
+	cfg := config(t)
+	cfg.Keyset, cfg.MaxConns = nil, 1
+	caps := repotest.Full
+	caps.Secrets, caps.Transactions, caps.Batches = false, nil, nil
+	run(t, cfg, caps)
+}
+
+// Behind PgBouncer in transaction mode, each call may have another connection.
+func TestBehindPgBouncer(t *testing.T) {
+	cfg := config(t)
+	cfg.DirectURL, cfg.DatabaseURL = cfg.DatabaseURL, testdb.Pooled(t, cfg.DatabaseURL)
+	run(t, cfg, repotest.Full)
+}
+
+func TestOnRedisCluster(t *testing.T) {
+	cfg := config(t)
+	cfg.RedisURL, cfg.KeyPrefix = testdb.RedisCluster(t).URL, "{gateway}:"
+	run(t, cfg, repotest.Full)
+}
+
+func TestBehindSentinel(t *testing.T) {
+	cfg := config(t)
+	pair := testdb.RedisPair(t)
+	cfg.RedisURL, cfg.RedisOption = pair.URL, pair.Tune
+	run(t, cfg, repotest.Full)
+}
+
+func config(t *testing.T) repo.Config {
+	t.Helper()
+	t.Parallel()
+	cfg := testclient.Config(t)
+	var err error
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	return cfg
+}
+
+func run(t *testing.T, cfg repo.Config, caps repotest.Capabilities) {
+	t.Helper()
+	if cfg.RedisURL != "" {
+		c := testclient.Open(t, cfg)
+		require.Eventually(t, func() bool {
+			h, err := c.Storage.GetStorageHealth(t.Context())
+			return err == nil && h.Redis.HeartbeatAge >= 0
+		}, time.Minute, time.Millisecond, "the cache takes part")
+	}
+	repotest.Run(t, func(t *testing.T) *repo.Client { return testclient.Open(t, cfg) }, caps)
+}
