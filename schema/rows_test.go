@@ -42,7 +42,6 @@ var filled = map[int64]string{
 	8: `INSERT INTO performance_samples VALUES (now(), gen_random_uuid(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, '{DB_QUERY_TIMEOUT}', '{11}');
 		INSERT INTO performance_queries VALUES (now(), gen_random_uuid(), 'SessionInsert', 1, 2, now())`,
 	9: `INSERT INTO storage_strategies VALUES ('apikey', 'postgres', true, 600, 'cache_first', 'write_around', 1, now())`,
-	11: `INSERT INTO storage_strategies VALUES ('session', 'redis', false, 0, 'database_first', 'write_through', 2, now())`,
 	14: `UPDATE storage_primaries SET step = 'copying', holder = gen_random_uuid(), lease_expires_at = now(), began_at = now() WHERE data_type = 'apikey'`,
 	10: `INSERT INTO performance_alerts VALUES ('0190b8a0-0000-7000-8000-000000000021', 'errors.rate', '>=', 0.5, 60000, 'https://example.com/', now(), 'firing', now());
 		INSERT INTO performance_alert_deliveries (id, alert_id, body) VALUES (gen_random_uuid(), '0190b8a0-0000-7000-8000-000000000021', '{}')`,
