@@ -60,13 +60,13 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	case tooMany(cells, imported) || len(accounts) > maxCells:
 		return CostAnalysis{}, result.Invalid("endDate", "the range has more than %d cells", maxCells)
 	}
-	a := days.analyse(q.GroupBy, append(cells, imported.cells...), accounts, imported.approximate, names)
+	a := days.analyse(q.GroupBy, append(cells, imported.cells...), accounts, names, imported.approximate)
 	a.OldestUnflushedMs = unflushed
 	return a, nil
 }
 
 // analyse makes an analysis of cells by day, and of those by account where it is by them.
-func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, approximate []int, names map[uuid.UUID]string) CostAnalysis {
+func (p plan) analyse(by GroupBy, cells, accounts []db.UsageStatsByKeyRow, names map[uuid.UUID]string, approximate []int) CostAnalysis {
 	models := costsByModel(cells)
 	a := CostAnalysis{Trends: p.trends(cells, approximate), TopModels: models[:min(len(models), maxTopModels)]}
 	switch by {

@@ -99,7 +99,7 @@ func (r *Repo) redisCosts(ctx context.Context, redis *strategy.Redis, q CostQuer
 	if err != nil {
 		return CostAnalysis{}, err
 	}
-	return days.analyse(q.GroupBy, f.cells, accounts.cells, f.approximate, names), nil
+	return days.analyse(q.GroupBy, f.cells, accounts.cells, names, f.approximate), nil
 }
 
 // namesAnywhere is names of a Redis primary, whose keys and accounts may be in Redis or

@@ -74,8 +74,8 @@ func (t *touch) index(key, member string, ttl time.Duration) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// bucketed are the resolutions that have buckets.
-var bucketed = []legacy.Resolution{legacy.Day, legacy.Month, legacy.Hour}
+// spanned are the resolutions that have buckets.
+var spanned = []legacy.Resolution{legacy.Day, legacy.Month, legacy.Hour}
 
 // counted is a record in the layout's terms.
 type counted struct {
@@ -95,8 +95,8 @@ func newCounted(e *entry, zone *time.Location) counted {
 	c := counted{entry: e, id: e.key.String(), account: text(e.account), model: countedModel(e.Model), local: e.Timestamp.In(zone)}
 	c.long = strings.Contains(e.Model, "[1m]") && e.InputTokens+e.CacheCreationTokens+e.CacheReadTokens > longContext
 	c.micro = e.Cost.Decimal().Shift(6).Add(decimal.New(5, -1)).Floor().IntPart()
-	c.buckets = make(map[legacy.Resolution]string, len(bucketed))
-	for _, res := range bucketed {
+	c.buckets = make(map[legacy.Resolution]string, len(spanned))
+	for _, res := range spanned {
 		c.buckets[res] = legacy.Bucket(res, e.Timestamp, zone)
 	}
 	return c
@@ -124,8 +124,8 @@ func redisCall(e *entry, zone *time.Location, window time.Duration, mustExist bo
 func (c *counted) touch() *touch {
 	t := &touch{Costs: []int64{}, Accounts: [][3]any{}}
 	figures := t.set(c.figures)
-	spanned := t.set(c.tokens, c.figures)
-	daily := spanned
+	whole := t.set(c.tokens, c.figures)
+	daily := whole
 	if c.long {
 		daily = t.set(c.tokens, c.figures, c.longFigures)
 	}
@@ -134,8 +134,8 @@ func (c *counted) touch() *touch {
 	t.hash(figures, c.name(legacy.GlobalUsage, legacy.Total))
 	t.hash(t.set(c.withoutAll, c.micros), c.name(legacy.KeyModelUsage, legacy.Total))
 	priced := t.set(c.figures, c.micros)
-	for _, res := range bucketed {
-		own := spanned
+	for _, res := range spanned {
+		own := whole
 		if res == legacy.Day {
 			own = daily
 		}
@@ -150,7 +150,7 @@ func (c *counted) touch() *touch {
 	t.index(monthsKey, c.buckets[legacy.Month], monthsKept)
 	if c.account != "" {
 		t.hash(totals, c.accountName(legacy.AccountUsage, legacy.Total))
-		c.accountTouch(t, figures, daily, spanned)
+		c.accountTouch(t, figures, daily, whole)
 	}
 	c.costs(t)
 	return t
@@ -176,9 +176,9 @@ func (c *counted) keyIndexes(t *touch, res legacy.Resolution) {
 	t.index(indexKey("usage:keymodel:", res, bucket), c.id+":"+c.model, ttl)
 }
 
-func (c *counted) accountTouch(t *touch, figures, daily, spanned int64) {
-	for _, res := range bucketed {
-		own := map[legacy.Resolution]int64{legacy.Day: daily, legacy.Month: spanned}[res]
+func (c *counted) accountTouch(t *touch, figures, daily, whole int64) {
+	for _, res := range spanned {
+		own := map[legacy.Resolution]int64{legacy.Day: daily, legacy.Month: whole}[res]
 		if res == legacy.Hour {
 			own = t.set(c.tokens, c.figures, c.modelFigures)
 		}
@@ -198,14 +198,14 @@ func (c *counted) costs(t *touch) {
 	if account == "" {
 		account = noAccount
 	}
-	for _, res := range append(bucketed, legacy.Total) {
+	for _, res := range append(spanned, legacy.Total) {
 		t.Accounts = append(t.Accounts, [3]any{c.model, c.RequestCount, seconds(kept[res])})
 		t.accountKeys = append(t.accountKeys, accountCostKey(account, res, c.buckets[res]))
 	}
 	if c.Cost.IsZero() {
 		return
 	}
-	for _, res := range append(bucketed, legacy.Total) {
+	for _, res := range append(spanned, legacy.Total) {
 		t.cost(c.name(legacy.KeyCost, res))
 		if res == legacy.Day || res == legacy.Total {
 			t.cost(c.name(legacy.KeyRealCost, res))
