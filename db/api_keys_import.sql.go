@@ -13,7 +13,8 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
-const aPIKeyImport = `-- name: APIKeyImport :many
+const aPIKeyImport = `-- name: APIKeyImport :one
+WITH written AS (
 INSERT INTO api_keys (
     id, hashed_key, legacy_hash, created_at, updated_at, deleted_at,
     name, description, icon, tags, permissions, is_active,
@@ -66,14 +67,16 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE api_keys.updated_at <= excluded.updated_at
     AND (to_jsonb(api_keys) - 'hashed_key' IS DISTINCT FROM to_jsonb(excluded) - 'hashed_key'
         OR api_keys.hashed_key IS DISTINCT FROM coalesce(excluded.hashed_key, api_keys.hashed_key))
-RETURNING id
+RETURNING id)
+SELECT coalesce(array_agg(w.id), '{}')::uuid[] AS ids FROM written w
 `
 
 // Writes keys of another service as they are there, from a JSON array of rows, by
 // primary key. A stored key that has changed since the source's did is left alone, and
-// so is one that is the same; a native hash that was added here stays. Gives the ids of
-// what was written, a row an id at most.
+// so is one that is the same; a native hash that was added here stays. One row: the ids
+// of what was written.
 //
+//	WITH written AS (
 //	INSERT INTO api_keys (
 //	    id, hashed_key, legacy_hash, created_at, updated_at, deleted_at,
 //	    name, description, icon, tags, permissions, is_active,
@@ -126,25 +129,13 @@ RETURNING id
 //	WHERE api_keys.updated_at <= excluded.updated_at
 //	    AND (to_jsonb(api_keys) - 'hashed_key' IS DISTINCT FROM to_jsonb(excluded) - 'hashed_key'
 //	        OR api_keys.hashed_key IS DISTINCT FROM coalesce(excluded.hashed_key, api_keys.hashed_key))
-//	RETURNING id
+//	RETURNING id)
+//	SELECT coalesce(array_agg(w.id), '{}')::uuid[] AS ids FROM written w
 func (q *Queries) APIKeyImport(ctx context.Context, db DBTX, documents dbtype.JSON) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, aPIKeyImport, documents)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []uuid.UUID{}
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	row := db.QueryRow(ctx, aPIKeyImport, documents)
+	var ids []uuid.UUID
+	err := row.Scan(&ids)
+	return ids, err
 }
 
 const aPIKeyImported = `-- name: APIKeyImported :many

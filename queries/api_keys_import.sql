@@ -1,8 +1,9 @@
--- name: APIKeyImport :many
+-- name: APIKeyImport :one
 -- Writes keys of another service as they are there, from a JSON array of rows, by
 -- primary key. A stored key that has changed since the source's did is left alone, and
--- so is one that is the same; a native hash that was added here stays. Gives the ids of
--- what was written, a row an id at most.
+-- so is one that is the same; a native hash that was added here stays. One row: the ids
+-- of what was written.
+WITH written AS (
 INSERT INTO api_keys (
     id, hashed_key, legacy_hash, created_at, updated_at, deleted_at,
     name, description, icon, tags, permissions, is_active,
@@ -55,7 +56,8 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE api_keys.updated_at <= excluded.updated_at
     AND (to_jsonb(api_keys) - 'hashed_key' IS DISTINCT FROM to_jsonb(excluded) - 'hashed_key'
         OR api_keys.hashed_key IS DISTINCT FROM coalesce(excluded.hashed_key, api_keys.hashed_key))
-RETURNING id;
+RETURNING id)
+SELECT coalesce(array_agg(w.id), '{}')::uuid[] AS ids FROM written w;
 
 -- name: APIKeyImported :many
 -- When the stored keys of some ids have changed, and what they are known by, deleted
