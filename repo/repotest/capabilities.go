@@ -36,8 +36,8 @@ type Capabilities struct {
 	// Zone is the one zone whose hours, days and months there are; figures of another
 	// one are InvalidQuery or approximate. "" is any zone.
 	Zone string
-	// History is how long ago a record may have happened that figures show; an older
-	// one is InvalidQuery or missing. 0 is any time.
+	// History is how long ago a record may have happened that figures of hours show; an
+	// older one is missing, or InvalidQuery to record or to ask for. 0 is any time.
 	History time.Duration
 }
 

@@ -71,6 +71,37 @@ func TestBehindSentinel(t *testing.T) {
 	run(t, cfg, repotest.Full)
 }
 
+// The legacy service's layout holds all four data types. Its finest figures are the
+// hours of one zone, which last for a week, and transactions do not cover it.
+func TestOnRedis(t *testing.T) {
+	caps := repotest.Full
+	caps.Transactions, caps.Batches = nil, nil
+	caps.KeyAccounts, caps.Cells, caps.Zone, caps.History = false, time.Hour, "Asia/Shanghai", 7*24*time.Hour
+	run(t, onRedis(t, strategy.DataTypes...), caps)
+}
+
+// Each data type has a primary of its own.
+func TestKeysOnRedis(t *testing.T) {
+	caps := repotest.Full
+	caps.Transactions, caps.Batches = []strategy.DataType{strategy.Account, strategy.Usage}, nil
+	run(t, onRedis(t, strategy.APIKey, strategy.Session), caps)
+}
+
+func TestUsageOnRedis(t *testing.T) {
+	caps := repotest.Full
+	caps.Transactions = []strategy.DataType{strategy.APIKey, strategy.Account, strategy.Session}
+	caps.KeyAccounts, caps.Cells, caps.Zone, caps.History = false, time.Hour, "Asia/Shanghai", 7*24*time.Hour
+	run(t, onRedis(t, strategy.Usage), caps)
+}
+
+func onRedis(t *testing.T, types ...strategy.DataType) repo.Config {
+	t.Helper()
+	cfg := config(t)
+	cfg.PrimaryRedisURL, cfg.LegacyEncryptionKey = testclient.LegacyRedis(t), "the ENCRYPTION_KEY of a test"
+	testclient.OnRedis(t, cfg, types...)
+	return cfg
+}
+
 func config(t *testing.T) repo.Config {
 	t.Helper()
 	t.Parallel()

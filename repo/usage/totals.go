@@ -23,7 +23,7 @@ func (r *Repo) AccountTotals(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 	if len(ids) == 0 {
 		return totals, nil
 	}
-	if redis := r.onRedis(); redis != nil {
+	if redis := r.Place.Redis(); redis != nil { // inside a transaction, too: that cannot have changed them
 		return redisTotals(ctx, redis, ids)
 	}
 	var rows []db.UsageAccountTotalsRow

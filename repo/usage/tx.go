@@ -18,7 +18,7 @@ var (
 // InTx gives the Repo as it is inside a transaction: records are written in it, and
 // figures include them. It has no background work of its own.
 func (r *Repo) InTx(primary *strategy.Postgres) *Repo {
-	in := &Repo{Config: r.Config, queries: r.queries, compactor: r.compactor, behind: r.behind, now: r.now}
+	in := &Repo{Config: r.Config, queries: r.queries, compactor: r.compactor, behind: r.behind, keys: r.keys, now: r.now}
 	in.horizon.Store(r.horizon.Load())
 	in.Primary = primary
 	return in
