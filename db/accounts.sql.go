@@ -793,6 +793,32 @@ func (q *Queries) AccountSetCredentials(ctx context.Context, db DBTX, arg Accoun
 	return result.RowsAffected(), nil
 }
 
+const accountSetSchedulable = `-- name: AccountSetSchedulable :execrows
+UPDATE accounts SET
+    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond')
+WHERE id = $3 AND deleted_at IS NULL
+`
+
+type AccountSetSchedulableParams struct {
+	Schedulable bool
+	Now         time.Time
+	ID          uuid.UUID
+}
+
+// Takes an account out of what schedulers may take, or back in. By primary key. At most
+// one row.
+//
+//	UPDATE accounts SET
+//	    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond')
+//	WHERE id = $3 AND deleted_at IS NULL
+func (q *Queries) AccountSetSchedulable(ctx context.Context, db DBTX, arg AccountSetSchedulableParams) (int64, error) {
+	result, err := db.Exec(ctx, accountSetSchedulable, arg.Schedulable, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const accountStoreTokens = `-- name: AccountStoreTokens :execrows
 UPDATE accounts SET
     access_token = $1, refresh_token = coalesce($2::bytea, refresh_token),

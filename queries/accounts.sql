@@ -100,6 +100,13 @@ limited AS (
     FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
 SELECT count(*) FROM found;
 
+-- name: AccountSetSchedulable :execrows
+-- Takes an account out of what schedulers may take, or back in. By primary key. At most
+-- one row.
+UPDATE accounts SET
+    schedulable = @schedulable, updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
+WHERE id = @id AND deleted_at IS NULL;
+
 -- name: AccountDelete :execrows
 -- Soft deletion by primary key: reports keep the name, the secrets go. At most one
 -- row.

@@ -38,7 +38,8 @@ func newAccountsCmd() *cobra.Command {
 		Example: "  relaystore accounts list --platform claude\n  relaystore accounts set-status ID inactive",
 	}
 	asJSON := c.PersistentFlags().Bool("json", false, "print one JSON object")
-	c.AddCommand(newAccountsListCmd(asJSON), newAccountsShowCmd(asJSON), newAccountsAddCmd(asJSON), newAccountsSetStatusCmd(asJSON), newAccountsRefreshCmd(asJSON))
+	c.AddCommand(newAccountsListCmd(asJSON), newAccountsShowCmd(asJSON), newAccountsAddCmd(asJSON), newAccountsSetStatusCmd(asJSON), newAccountsRefreshCmd(asJSON),
+		newAccountsPauseCmd(), newAccountsResumeCmd())
 	return c
 }
 

@@ -15,7 +15,7 @@ func printAccounts(w io.Writer, p accounts.Page) {
 	t := newTable(w, table.Row{"id", "name", "platform", "status", "priority", "tokens left", "token expires (UTC)", "requests", "cost (US$)"}, 5, 6, 8, 9)
 	for _, a := range p.Accounts {
 		t.AppendRow(table.Row{
-			a.ID, printable(a.Name), a.Platform, a.Status, a.Priority, tokensLeft(a), moment(a.TokenExpiresAt), a.UsageStats.TotalRequests, a.UsageStats.TotalCost,
+			a.ID, printable(a.Name), a.Platform, statusText(a), a.Priority, tokensLeft(a), moment(a.TokenExpiresAt), a.UsageStats.TotalRequests, a.UsageStats.TotalCost,
 		})
 	}
 	t.Render()
@@ -42,6 +42,13 @@ func printAccount(w io.Writer, a accounts.Account, asJSON bool) error {
 	}
 	t.Render()
 	return nil
+}
+
+func statusText(a accounts.Account) string {
+	if a.Schedulable {
+		return a.Status
+	}
+	return a.Status + ", paused"
 }
 
 func tokensLeft(a accounts.Account) string {

@@ -62,6 +62,12 @@ func TestAccountsForAPerson(t *testing.T) {
 	for _, want := range []string{"main", "claude", "2099-01-02 03:04:05", "unknown", "1 of 1 accounts.", "socks5://proxy.example:1080", "holidays", "inactive"} {
 		require.Contains(t, all, want)
 	}
+	require.Equal(t, "Paused 1 accounts.\n", ran(t, env, "accounts", "pause", id))
+	require.Contains(t, ran(t, env, "accounts", "list"), "inactive, paused")
+	require.Equal(t, "Paused 0 accounts.\n", ran(t, env, "accounts", "pause", "--all"))
+	require.Equal(t, "Resumed 0 accounts.\n", ran(t, env, "accounts", "resume", "--imported"))
+	require.Equal(t, "Resumed 1 accounts.\n", ran(t, env, "accounts", "resume", id))
+	require.NotContains(t, ran(t, env, "accounts", "list"), "paused")
 	require.NotContains(t, all, "tok-")
 	require.NotContains(t, all, "\x1b", "a name does not steer the terminal")
 }
@@ -97,6 +103,8 @@ func TestAccountsFailInOneCleanLine(t *testing.T) {
 	write(accountDocument)
 	require.Contains(t, failed(t, append(env, "RELAYSTORE_KEYSET_FILE="), "accounts", "add", file), "RELAYSTORE_KEYSET: required")
 	require.Contains(t, failed(t, env, "accounts", "add", file+"x"), "no such file")
+	require.Contains(t, failed(t, env, "accounts", "pause"), "ID: name accounts")
+	require.Contains(t, failed(t, env, "accounts", "resume", "x", "--imported"), "ID: name accounts")
 	require.Contains(t, failed(t, env, "accounts", "show", "x"), "accountId: not a UUID")
 	require.Contains(t, failed(t, env, "accounts", "show", "11111111-1111-4111-8111-111111111111"), "DB_RECORD_NOT_FOUND")
 	require.Contains(t, failed(t, env, "accounts", "list", "--status", "x"), "status: must be one of")

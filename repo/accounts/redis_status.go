@@ -77,6 +77,22 @@ func (f *found) limit(set map[string]string, limited bool, rec *legacy.AccountRe
 	}
 }
 
+func (l *legacyAccounts) setSchedulable(ctx context.Context, id uuid.UUID, schedulable bool) error {
+	_, err := l.change(ctx, id, func(f *found) (patch, error) { return f.pausePatch(!schedulable, l.millisecond()), nil })
+	return err
+}
+
+// pausePatch pauses an account for longer than a limit does, or leaves of a pause what its
+// limit makes.
+func (f *found) pausePatch(paused bool, now time.Time) patch {
+	rec := f.record()
+	set := map[string]string{"updatedAt": legacy.TimeText(now), "schedulable": legacy.FlagText(!paused), "rateLimitAutoStopped": ""}
+	if !paused && rec.RateLimited {
+		set["schedulable"], set["rateLimitAutoStopped"] = legacy.FlagText(false), "true"
+	}
+	return patch{set: set, watch: []string{"schedulable", "rateLimitAutoStopped", "rateLimitStatus"}}
+}
+
 // delete removes an account as the service does, and what refers to it. Nothing keeps
 // its name.
 func (l *legacyAccounts) delete(ctx context.Context, id uuid.UUID) error {

@@ -60,7 +60,13 @@ func (p *pair) step(draw *rand.Rand) {
 	p.Helper()
 	i := draw.IntN(len(p.ids))
 	id, platform := p.ids[i], accounts.Platforms[i]
-	switch draw.IntN(6) {
+	switch draw.IntN(7) {
+	case 1:
+		takes := draw.IntN(2) == 0
+		p.both("pause", func(b *bundle) any { return b.accs.SetSchedulable(b.ctx(), id, takes) })
+		for _, b := range p.clients {
+			require.Equal(p, takes, b.get(id).Schedulable)
+		}
 	case 0:
 		patch := drawPatch(draw, platform)
 		p.both("credentials", func(b *bundle) any { return b.accs.SetCredentials(b.ctx(), id, patch) })

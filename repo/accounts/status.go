@@ -93,6 +93,33 @@ func (m *StatusMetadata) check(now time.Time) error {
 	return result.CheckText("errorMessage", m.ErrorMessage, maxMessage)
 }
 
+// SetSchedulable pauses an account, or ends its pause: GetAvailableAccounts leaves out
+// paused ones, whatever their status, which stays as it is. Their credentials go on being
+// given. A deleted account is RecordNotFound. An extension.
+func (r *Repo) SetSchedulable(ctx context.Context, accountID string, schedulable bool) result.Status {
+	id, err := result.ParseID("accountId", accountID)
+	if err != nil {
+		return result.StatusOf(err)
+	}
+	return result.StatusOf(r.setSchedulable(ctx, id, schedulable))
+}
+
+func (r *Repo) setSchedulable(ctx context.Context, id uuid.UUID, schedulable bool) error {
+	switch l, err := r.onRedis(); {
+	case err != nil:
+		return err
+	case l != nil:
+		return l.setSchedulable(ctx, id, schedulable)
+	}
+	return r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) error {
+		n, err := r.queries.AccountSetSchedulable(ctx, tx, db.AccountSetSchedulableParams{ID: id, Schedulable: schedulable, Now: r.tick()})
+		if err == nil && n == 0 {
+			return result.RecordNotFound
+		}
+		return err
+	})
+}
+
 // DeleteAccount hides an account and removes its secrets for good; its name stays in
 // reports. When it has returned, no call of this process gives its credentials.
 func (r *Repo) DeleteAccount(ctx context.Context, accountID string) result.Status {

@@ -153,6 +153,10 @@ func accountAvailability(b *bundle) {
 	require.Equal(b, []string{never}, available(accounts.AvailableFilters{Limit: 1}))
 	status(limited, accounts.RateLimited, accounts.StatusMetadata{RateLimitResetAt: time.Now().Add(time.Second)})
 	b.eventually(func() bool { return available(accounts.AvailableFilters{})[0] == limited }, "its limit passes by the clock")
+	require.NoError(b, b.one.Accounts.SetSchedulable(b.ctx(), never, false).Err())
+	require.NotContains(b, available(accounts.AvailableFilters{}), never, "it is paused")
+	require.NoError(b, b.one.Accounts.SetSchedulable(b.ctx(), never, true).Err())
+	require.Contains(b, available(accounts.AvailableFilters{}), never)
 }
 
 func accountConcurrency(b *bundle) {
@@ -188,6 +192,8 @@ func accountErrors(b *bundle) {
 		{accs.GetCredentials(ctx, unknown).Err(), result.RecordNotFound, ""},
 		{accs.UpdateAccountStatus(ctx, id, "x", accounts.StatusMetadata{}).Err(), result.InvalidQuery, "status"},
 		{accs.UpdateAccountStatus(ctx, unknown, accounts.Active, accounts.StatusMetadata{}).Err(), result.RecordNotFound, ""},
+		{accs.SetSchedulable(ctx, "x", true).Err(), result.InvalidQuery, "accountId"},
+		{accs.SetSchedulable(ctx, unknown, true).Err(), result.RecordNotFound, ""},
 		{accs.ListAccounts(ctx, accounts.ListFilters{Limit: -1}).Err(), result.InvalidQuery, "limit"},
 		{accs.GetAvailableAccounts(ctx, accounts.AvailableFilters{Platform: "x"}).Err(), result.InvalidQuery, "platform"},
 	} {

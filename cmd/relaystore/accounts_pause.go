@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/result"
+)
+
+// newAccountsPauseCmd is `relaystore accounts pause`.
+func newAccountsPauseCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use: "pause [ID...]", Short: "Take accounts out of what schedulers may take; their status stays",
+		Example: "  relaystore accounts pause 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts pause --all",
+	}
+	all := c.Flags().Bool("all", false, "all accounts")
+	c.RunE = func(c *cobra.Command, ids []string) error {
+		return setSchedulable(c, ids, *all, false, func(accounts.Account) bool { return true })
+	}
+	return c
+}
+
+// newAccountsResumeCmd is `relaystore accounts resume`.
+func newAccountsResumeCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use: "resume [ID...]", Short: "Let schedulers take paused accounts again",
+		Example: "  relaystore accounts resume 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts resume --imported",
+	}
+	all := c.Flags().Bool("imported", false, "all accounts that were imported, but for those that were paused where they came from")
+	c.RunE = func(c *cobra.Command, ids []string) error {
+		return setSchedulable(c, ids, *all, true, takenBefore)
+	}
+	return c
+}
+
+// takenBefore tells whether the legacy service's scheduler took an account.
+func takenBefore(a accounts.Account) bool {
+	var extra struct {
+		Took bool `json:"legacySchedulable"`
+	}
+	return json.Unmarshal(a.Details.Extra, &extra) == nil && extra.Took
+}
+
+// setSchedulable does so for some accounts, or for all that are chosen.
+func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choose func(accounts.Account) bool) error {
+	if all == (len(ids) > 0) {
+		return result.Invalid("ID", "name accounts, or give the flag")
+	}
+	return withClient(c.Context(), func(client *repo.Client) (err error) {
+		if all {
+			ids, err = chosen(c.Context(), client, func(a accounts.Account) bool { return a.Schedulable != schedulable && choose(a) })
+		}
+		done := 0
+		for _, id := range ids {
+			if err == nil {
+				err = client.Accounts.SetSchedulable(c.Context(), id, schedulable).Err()
+				done++
+			}
+		}
+		if err != nil {
+			return err
+		}
+		what := "Paused"
+		if schedulable {
+			what = "Resumed"
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
+		return nil
+	})
+}
+
+func chosen(ctx context.Context, client *repo.Client, choose func(accounts.Account) bool) (ids []string, err error) {
+	for f := (accounts.ListFilters{Limit: 1000}); ; f.Offset += f.Limit {
+		p, err := client.Accounts.ListAccounts(ctx, f).Get()
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range p.Accounts {
+			if choose(a) {
+				ids = append(ids, a.ID)
+			}
+		}
+		if len(p.Accounts) < f.Limit {
+			return ids, nil
+		}
+	}
+}
