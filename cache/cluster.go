@@ -15,15 +15,19 @@ import (
 // as {relaystore}:, which keeps them on one.
 var ErrNoHashTag = errors.New("the Redis is a Cluster, and the prefix has no hash tag")
 
-// checkCluster asks the server. One that does not tell is none.
 func (c *Cache) checkCluster(ctx context.Context, r rueidis.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	info, err := r.Do(ctx, r.B().Info().Section("cluster").Build()).ToString()
-	if err == nil && infoField(info, "cluster_enabled") == "1" && !tagged(c.opts.Prefix) {
+	if InCluster(ctx, r) && !tagged(c.opts.Prefix) {
 		return ErrNoHashTag
 	}
 	return nil
+}
+
+// InCluster asks a server whether it is one of a Cluster's. One that does not tell is not.
+func InCluster(ctx context.Context, r rueidis.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	info, err := r.Do(ctx, r.B().Info().Section("cluster").Build()).ToString()
+	return err == nil && infoField(info, "cluster_enabled") == "1"
 }
 
 // tagged tells whether a text has a hash tag, as Redis Cluster finds it.

@@ -12,6 +12,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // fresh waits until a client may answer from its cache.
@@ -77,4 +78,19 @@ func TestRedisCluster(t *testing.T) {
 	}
 	require.NoError(t, cluster.Nodes[owner].Start(t.Context()))
 	check(true)
+}
+
+// A Cluster cannot be a primary: a record's keys would be on several servers.
+func TestNoPrimaryOnACluster(t *testing.T) {
+	t.Parallel()
+	cfg := testclient.Config(t)
+	cfg.PrimaryRedisURL = testdb.RedisCluster(t).URL
+	client := testclient.Open(t, cfg)
+	c := strategy.Config{PrimaryStorage: strategy.PrimaryRedis, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
+	err := client.Storage.SwitchStorageStrategy(t.Context(), strategy.Session, c).Err()
+	require.ErrorIs(t, err, result.InvalidQuery)
+	require.Equal(t, "primaryStorage", result.From(err).Field())
+	s, err := client.Storage.GetStorageConfig(strategy.Session)
+	require.NoError(t, err)
+	require.Equal(t, strategy.PrimaryPostgres, s.PrimaryStorage)
 }

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 )
@@ -35,14 +38,20 @@ func (g goldenCall) session(t *testing.T, s *sessions.Repo) any {
 // goldenTokens are the session tokens that a file's setup was given.
 type goldenTokens []string
 
-func (k *goldenTokens) add(answer []byte) {
+// add waits for the end of a session that ends at once.
+func (k *goldenTokens) add(t *testing.T, answer []byte) {
 	var created struct {
 		Data struct {
-			SessionToken string `json:"sessionToken"`
+			SessionToken string    `json:"sessionToken"`
+			ExpiresAt    time.Time `json:"expiresAt"`
 		} `json:"data"`
 	}
-	if json.Unmarshal(answer, &created) == nil && created.Data.SessionToken != "" {
-		*k = append(*k, created.Data.SessionToken)
+	if json.Unmarshal(answer, &created) != nil || created.Data.SessionToken == "" {
+		return
+	}
+	*k = append(*k, created.Data.SessionToken)
+	if time.Until(created.Data.ExpiresAt) < time.Second {
+		require.Eventually(t, func() bool { return time.Now().After(created.Data.ExpiresAt.Add(time.Millisecond)) }, time.Minute, time.Millisecond)
 	}
 }
 

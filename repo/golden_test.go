@@ -62,7 +62,7 @@ func playGolden(t *testing.T, client *repo.Client, method string) {
 	for _, call := range golden.Setup {
 		out := c.make(t, tokens.in(call))
 		require.NotContains(t, string(out), `"code":`)
-		tokens.add(out)
+		tokens.add(t, out)
 	}
 	for _, call := range golden.Cases {
 		require.Equal(t, method, call.Call)

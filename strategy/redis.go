@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -66,6 +67,10 @@ func (r *Redis) connected() (rueidis.Client, error) {
 	client, err := r.Connect()
 	if err != nil {
 		return nil, result.ConnectionFailed
+	}
+	if cache.InCluster(context.Background(), client) {
+		client.Close()
+		return nil, result.Invalid("primaryStorage", "the Redis is a Cluster, which would spread a record's keys over its servers")
 	}
 	r.client = client
 	return client, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,13 +95,14 @@ func asAnswer(token string, err error) answer {
 	return answer{Token: token}
 }
 
-// blocker stops the process's goroutine at a query: "before NAME" or "after NAME";
-// after commit is after the commit that follows AccountRefreshSucceed.
+// blocker stops the process's goroutine before a query, or after the commit that
+// follows it: "before NAME" or "after NAME"; "commit" is the one after
+// AccountRefreshSucceed.
 type blocker struct {
 	at string
 
-	mu       sync.Mutex
-	finished map[*pgx.Conn]bool
+	mu   sync.Mutex
+	open map[*pgx.Conn][]string // transactions' queries by name
 }
 
 func blockingPool(ctx context.Context, url, at string) (*pgxpool.Pool, error) {
@@ -109,7 +111,7 @@ func blockingPool(ctx context.Context, url, at string) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	if at != "" {
-		pc.ConnConfig.Tracer = &blocker{at: at, finished: make(map[*pgx.Conn]bool)}
+		pc.ConnConfig.Tracer = &blocker{at: at, open: make(map[*pgx.Conn][]string)}
 	}
 	return pgxpool.NewWithConfig(ctx, pc)
 }
@@ -127,12 +129,28 @@ func (b *blocker) TraceQueryEnd(ctx context.Context, c *pgx.Conn, _ pgx.TraceQue
 }
 
 func (b *blocker) stop(when string, c *pgx.Conn, sql string) {
-	is := func(name string) bool { return strings.HasPrefix(sql, "-- name: "+name+" ") }
+	name, named := strings.CutPrefix(sql, "-- name: ")
+	name, _, _ = strings.Cut(name, " ")
+	var points []string
 	b.mu.Lock()
-	b.finished[c] = is("AccountRefreshSucceed") || b.finished[c] && sql == "commit"
-	commit := b.finished[c] && sql == "commit"
+	switch {
+	case strings.HasPrefix(sql, "begin"):
+		b.open[c] = nil
+	case named && when == "before":
+		b.open[c] = append(b.open[c], name)
+		points = []string{"before " + name}
+	case sql == "commit":
+		if slices.Contains(b.open[c], "AccountRefreshSucceed") {
+			points = append(points, when+" commit")
+		}
+		for _, done := range b.open[c] {
+			if when == "after" {
+				points = append(points, "after "+done)
+			}
+		}
+	}
 	b.mu.Unlock()
-	if name, has := strings.CutPrefix(b.at, when+" "); has && (is(name) || name == "commit" && commit) {
+	if slices.Contains(points, b.at) {
 		fmt.Println("blocked")
 		select {}
 	}

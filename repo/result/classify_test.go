@@ -30,7 +30,7 @@ var sqlStates = map[string]result.Code{
 	"23505": result.DuplicateKey,
 	"25001": result.TransactionClosed, "25P01": result.TransactionClosed, "25P02": result.TransactionClosed,
 	"25P03": result.TransactionClosed, "25P04": result.TransactionClosed,
-	"25006": result.ReadOnly, "25000": result.Internal,
+	"RS001": result.ReadOnly, "25006": result.ReadOnly, "25000": result.Internal,
 	"28000": result.ConnectionFailed, "28P01": result.ConnectionFailed,
 	"3D000": result.ConnectionFailed, "3F000": result.Internal,
 	"40001": result.TransactionConflict, "40P01": result.TransactionConflict,

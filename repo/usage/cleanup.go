@@ -194,7 +194,7 @@ func (c *cleaner) compactAndDrop(ctx context.Context, tx db.DBTX, month time.Tim
 	if err := c.queries.UsageCompactorHold(ctx, tx, compactLock); err != nil {
 		return 0, err
 	}
-	locked, err := c.queries.UsageMonthLock(ctx, tx, db.UsageMonthLockParams{Month: month, WaitMs: int32(wait.Milliseconds())})
+	locked, err := c.queries.UsageMonthLock(ctx, tx, db.UsageMonthLockParams{Month: month, WaitMs: int32(wait.Milliseconds())}) //nolint:gosec // lastWait bounds it
 	if err != nil || !locked {
 		return 0, err
 	}
