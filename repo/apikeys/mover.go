@@ -198,7 +198,8 @@ func (r intake) take(ctx context.Context, keys []copied) error {
 		return err
 	}
 	for i, o := range outcomes {
-		if o.Err != nil && !(keys[i].key.IsDeleted && errors.Is(o.Err, result.DuplicateKey)) {
+		left := keys[i].key.IsDeleted && errors.Is(o.Err, result.DuplicateKey)
+		if o.Err != nil && !left {
 			return refused(keys[i].id, o.Err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,7 @@ func drawKey(draw *rand.Rand) apikeys.KeyData {
 func TestMove(t *testing.T) {
 	s := onRedis(t)
 	s.indexed()
+	require.NoError(t, s.keys.Close(s.ctx()), "from now on it stores no uses by itself")
 	only := s.create(apikeys.KeyData{Name: "only in Redis", Tags: []string{"gone"}})
 	s.mustSwitch(strategy.PrimaryPostgres)
 	require.Contains(t, s.shown(), only.ID)
@@ -96,7 +98,7 @@ func TestMove(t *testing.T) {
 			used[uuid.MustParse(d.ID)] = time.Now().Add(-time.Duration(i) * time.Hour)
 		}
 		if i%5 == 0 {
-			s.update(d.ID, apikeys.Patch{IsActive: result.Set(i%2 == 0), Description: result.Set(fmt.Sprint(i))})
+			s.update(d.ID, apikeys.Patch{IsActive: result.Set(i%2 == 0), Description: result.Set(strconv.Itoa(i))})
 		}
 	}
 	require.NoError(t, s.keys.StoreLastUsed(s.ctx(), used))

@@ -2,8 +2,8 @@ package storage_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,7 +37,7 @@ func (c loadedKeys) create(ctx context.Context, id string) error {
 }
 
 func (c loadedKeys) update(ctx context.Context, id string, n int) error {
-	return c.APIKeys.UpdateAPIKey(ctx, id, apikeys.Patch{Description: result.Set(fmt.Sprint(n))}).Err()
+	return c.APIKeys.UpdateAPIKey(ctx, id, apikeys.Patch{Description: result.Set(strconv.Itoa(n))}).Err()
 }
 
 func (c loadedKeys) remove(ctx context.Context, id string) error {
@@ -67,7 +67,7 @@ func (c loadedAccounts) update(ctx context.Context, id string, n int) error {
 	if err := c.Accounts.TouchAccount(ctx, id).Err(); err != nil {
 		return err
 	}
-	return c.Accounts.SetCredentials(ctx, id, accounts.CredentialsPatch{APIKey: result.Set(fmt.Sprint(n))}).Err()
+	return c.Accounts.SetCredentials(ctx, id, accounts.CredentialsPatch{APIKey: result.Set(strconv.Itoa(n))}).Err()
 }
 
 func (c loadedAccounts) remove(ctx context.Context, id string) error {
