@@ -31,6 +31,8 @@ type Mover interface {
 type Move struct {
 	Postgres *Postgres
 	Redis    *Redis
+	// To is the primary that is copied to.
+	To Primary
 	// Progress takes how many records are copied, and how many there are; 0 is unknown.
 	Progress func(done, total int64)
 }
@@ -268,7 +270,7 @@ func (m *move) copy(ctx context.Context) error {
 func (m *move) hands() Move {
 	p := *m.Primary
 	p.fence = &fence{kind: m.kind, switches: m.Switches, holder: m.holder}
-	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), Progress: func(done, total int64) {
+	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), To: m.to.PrimaryStorage, Progress: func(done, total int64) {
 		m.done.Store(done)
 		m.total.Store(total)
 		m.tell(MoveCopying)
