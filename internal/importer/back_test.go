@@ -241,4 +241,48 @@ func TestGoingBack(t *testing.T) {
 			require.NoError(t, err, k.Hash["name"])
 		}
 	}
+
+	require.NoError(t, client.Storage.SwitchStorageStrategy(t.Context(), strategy.Usage, toPostgres).Err())
+	want.requireTold(t, client)
+	again = client.Usage.RecordUsage(t.Context(), record)
+	require.NoError(t, again.Err())
+	require.True(t, again.Duplicate)
+	record.RequestID = "back on PostgreSQL"
+	want.record(t, client, record)
+	require.NoError(t, client.Storage.SwitchStorageStrategy(t.Context(), strategy.Usage, toRedis).Err())
+	requireBooks(t, want, d.decode(t))
+}
+
+// requireTold asks the library for what all keys have used, by day and model.
+func (b books) requireTold(t *testing.T, c *repo.Client) {
+	t.Helper()
+	told := books{map[used]legacyUsage{}, map[string]decimal.Decimal{}}
+	first, last := time.Date(2026, 11, 18, 0, 0, 0, 0, time.FixedZone("", 8*3600)), time.Now().Add(24*time.Hour)
+	for begin := first; begin.Before(last); begin = begin.AddDate(0, 0, 90) {
+		s, err := c.Usage.GetUsageStats(t.Context(), usage.StatsQuery{
+			StartDate: begin, EndDate: begin.AddDate(0, 0, 90), Granularity: usage.Day, TimeZone: zone, GroupBy: usage.ByAPIKey,
+		}).Get()
+		require.NoError(t, err)
+		for _, day := range s.Stats {
+			for key, f := range day.APIKeys {
+				told.figures[used{key, "", day.Date}] = legacyUsage{f.InputTokens, f.OutputTokens, f.CacheCreationTokens, f.CacheReadTokens, f.TotalTokens, f.Requests}
+				told.costs[key] = told.costs[key].Add(f.Cost.Decimal())
+			}
+		}
+	}
+	want := map[used]legacyUsage{}
+	for of, u := range b.figures {
+		if of.day != "" {
+			whole := used{of.key, "", of.day}
+			f := want[whole]
+			want[whole] = legacyUsage{
+				f.InputTokens + u.InputTokens, f.OutputTokens + u.OutputTokens, f.CacheCreateTokens + u.CacheCreateTokens,
+				f.CacheReadTokens + u.CacheReadTokens, f.AllTokens + u.AllTokens, f.Requests + u.Requests,
+			}
+		}
+	}
+	require.Equal(t, want, told.figures)
+	for key, cost := range b.costs {
+		require.Equal(t, cost.Round(9).String(), told.costs[key].Round(9).String(), key)
+	}
 }

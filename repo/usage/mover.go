@@ -278,6 +278,3 @@ func talliedOf(s db.UsageMoveTotalsRow) *tally {
 		cost: s.Cost.Decimal, priced: s.Priced, charged: true,
 	}
 }
-
-// ToPostgres is to come.
-func (m mover) ToPostgres(context.Context, strategy.Move) error { return nil }

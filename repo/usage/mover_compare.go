@@ -64,23 +64,26 @@ func (m mover) comparePart(ctx context.Context, move strategy.Move, keep keeping
 	return differ, nil
 }
 
-// differences counts the cells in which PostgreSQL and Redis differ. On the way to
-// PostgreSQL, that may have what Redis has no counter of any more.
+// differences counts the cells in which PostgreSQL and Redis differ.
 func (k keeping) differences(inPostgres, inRedis *holding, to strategy.Primary) (n int) {
-	for c, p := range inPostgres.cells {
-		r := inRedis.cells[c]
-		if r == nil {
-			if to == strategy.PrimaryPostgres {
-				continue
-			}
-			r = &tally{}
-		}
-		if k.comparable(c.bucket, kept[c.res]) && !k.equal(c, p, r, inPostgres.scope, to) {
-			n++
+	equal := k.equal
+	if to == strategy.PrimaryPostgres {
+		equal = k.covers
+		if contradicts(inRedis) {
+			equal = k.reaches
 		}
 	}
 	for c, r := range inRedis.cells {
-		if inPostgres.cells[c] == nil && k.comparable(c.bucket, kept[c.res]) && !k.equal(c, &tally{}, r, inRedis.scope, to) {
+		p := inPostgres.cells[c]
+		if p == nil {
+			p = &tally{}
+		}
+		if k.comparable(c.bucket, kept[c.res]) && !equal(c, p, r, inRedis.scope) {
+			n++
+		}
+	}
+	for c, p := range inPostgres.cells {
+		if to == strategy.PrimaryRedis && inRedis.cells[c] == nil && k.comparable(c.bucket, kept[c.res]) && !k.equal(c, p, &tally{}, inRedis.scope) {
 			n++
 		}
 	}
@@ -89,24 +92,61 @@ func (k keeping) differences(inPostgres, inRedis *holding, to strategy.Primary) 
 
 // comparable tells whether a bucket lives for longer than a comparison takes.
 func (k keeping) comparable(b bucket, kept time.Duration) bool {
-	if b.res == legacy.Total {
-		return true
-	}
-	return k.left(b, kept) > time.Hour
+	return b.res == legacy.Total || k.left(b, kept) > time.Hour
 }
 
-func (k keeping) equal(c spot, p, r *tally, scope Scope, to strategy.Primary) bool {
-	if scope == ScopeAccount && c.res == legacy.Total && c.model != "" {
-		return true // the layout has none of these
+// equal is of a copy in Redis.
+func (k keeping) equal(c spot, p, r *tally, scope Scope) bool {
+	if c.res == legacy.Total && c.model != "" {
+		if scope == ScopeAccount {
+			return true // the layout has none of these
+		}
+		return samePart(p, r)
 	}
-	tokens := p.Total == r.Total || c.res == legacy.Total && c.model != "" // which have no allTokens
-	if !tokens || p.Requests != r.Requests || p.Input != r.Input || p.Output != r.Output || p.CacheCreation != r.CacheCreation || p.CacheRead != r.CacheRead {
+	if p.Total != r.Total || !samePart(p, r) {
 		return false
 	}
-	if scope == ScopeAccount || c.model != "" || !k.comparable(c.bucket, costsKept[c.res]) || to == strategy.PrimaryPostgres && !r.charged {
+	return scope == ScopeAccount || c.model != "" || !k.comparable(c.bucket, costsKept[c.res]) || sameAmount(p.cost, r.cost)
+}
+
+// samePart leaves out all tokens, which the models of all time have not.
+func samePart(p, r *tally) bool {
+	return p.Requests == r.Requests && p.Input == r.Input && p.Output == r.Output && p.CacheCreation == r.CacheCreation && p.CacheRead == r.CacheRead
+}
+
+// covers is of what was added to PostgreSQL: all time must be the same, and no bucket
+// less. A bucket may be more, where Redis has begun it anew after it had expired.
+func (k keeping) covers(c spot, p, r *tally, scope Scope) bool {
+	if c.res == legacy.Total && c.model == "" {
+		return p.Total == r.Total && samePart(p, r) && (scope == ScopeAccount || !r.charged || sameAmount(p.cost, r.cost))
+	}
+	return k.reaches(c, p, r, scope)
+}
+
+func (k keeping) reaches(c spot, p, r *tally, scope Scope) bool {
+	if c.res == legacy.Total && c.model != "" {
+		return true // they are in what is of all models
+	}
+	_, over := minus(p.Counter, r.Counter, false)
+	paid := scope == ScopeAccount || !r.charged || p.cost.Cmp(r.cost) >= 0 || sameAmount(p.cost, r.cost)
+	return !over && paid
+}
+
+// contradicts tells that a Redis has counted less of all time than in its months: the
+// service writes them one by one.
+func contradicts(inRedis *holding) bool {
+	var months tally
+	for c, t := range inRedis.cells {
+		if c.res == legacy.Month && c.model == "" {
+			months.add(t)
+		}
+	}
+	total := inRedis.cells[spot{bucket{legacy.Total, ""}, ""}]
+	if total == nil {
 		return true
 	}
-	return sameAmount(p.cost, r.cost)
+	_, over := minus(total.Counter, months.Counter, false)
+	return over || months.cost.Cmp(total.cost) > 0 && !sameAmount(months.cost, total.cost)
 }
 
 // sameAmount allows for what Redis' floats leave in a sum of dollars.
