@@ -27,6 +27,11 @@ type Mover interface {
 	Compare(ctx context.Context, m Move) (differ int64, err error)
 }
 
+// Preparer is a Mover that waits for something before the writers do, or refuses.
+type Preparer interface {
+	Prepare(ctx context.Context, to Primary) error
+}
+
 // Move is what a Mover works with.
 type Move struct {
 	Postgres *Postgres
@@ -111,6 +116,11 @@ func (s *Switches) Move(ctx context.Context, t DataType, c Config, watch func(Pr
 }
 
 func (m *move) run(ctx context.Context) (err error) {
+	if p, has := m.Movers[m.kind].(Preparer); has {
+		if err := p.Prepare(ctx, m.to.PrimaryStorage); err != nil {
+			return err
+		}
+	}
 	if err := m.begin(ctx); err != nil {
 		return err
 	}

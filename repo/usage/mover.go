@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,7 +18,10 @@ import (
 // throughout: Redis gets all counters anew, PostgreSQL what Redis has counted since.
 type mover struct{ *Repo }
 
-var _ strategy.Mover = mover{}
+var (
+	_ strategy.Mover    = mover{}
+	_ strategy.Preparer = mover{}
+)
 
 // Mover copies usage when its primary is switched. What it cannot carry to Redis: records
 // themselves (usage:records and billing:events stay as Redis has them), the weekly sums of
@@ -83,17 +87,37 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 
 func (m mover) keeping(move strategy.Move) keeping { return keeping{m.now(), move.Redis.Zone} }
 
+// Prepare waits until the journal is flushed, which nobody can do while the writers wait.
+// A journal in use never is: usage must be written through first.
+func (m mover) Prepare(ctx context.Context, to strategy.Primary) error {
+	if m.behind == nil || to != strategy.PrimaryRedis {
+		return nil
+	}
+	if !m.through.Load() {
+		return result.Invalid("writeStrategy", "usage is written behind: switch it to write_through, then move it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
+	for {
+		err := m.drained(ctx)
+		if err == nil || !errors.Is(err, result.ReadOnly) {
+			return err
+		}
+		if pause(ctx, drainEvery); ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // drained refuses to move while the journal has records: they would count later, where
-// nobody looks any more. Nobody flushes while the primary is paused, so that a journal in
-// use has to be switched off first.
+// nobody looks any more.
 func (m mover) drained(ctx context.Context) error {
 	if m.behind == nil {
 		return nil
 	}
 	h, err := m.JournalHealth(ctx)
 	if err == nil && h.Unflushed > 0 {
-		err = result.New(result.ReadOnly, "%d usage records wait in the journal: switch usage to write_through, and move it when they are flushed", h.Unflushed).
-			With("unflushed", h.Unflushed)
+		err = result.New(result.ReadOnly, "%d usage records wait in the journal: usage moves when they are flushed", h.Unflushed).With("unflushed", h.Unflushed)
 	}
 	return err
 }

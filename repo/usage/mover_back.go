@@ -143,7 +143,7 @@ func (d *differ) bucket(b bucket) {
 		rest.cost = decimal.Zero // charge divides it
 	}
 	made = withRest(made, rest)
-	made = slices.DeleteFunc(made, func(p *piece) bool { return blank(p.Counter) && !p.cost.IsPositive() })
+	made = slices.DeleteFunc(made, func(p *piece) bool { return blank(p.Counter) && sameAmount(p.cost, decimal.Zero) })
 	if d.has.scope == ScopeKey {
 		made = d.charge(b, made)
 	}
@@ -191,7 +191,7 @@ func (d *differ) more(at spot) *piece {
 	}
 	p.Total = max(p.Total, p.Input+p.Output)
 	p.micro = max(0, p.micro)
-	if !has.charged || sameAmount(has.cost, has.cost.Sub(p.cost)) || p.cost.IsNegative() {
+	if !has.charged || p.cost.IsNegative() {
 		p.cost = decimal.Zero
 	}
 	if d.has.scope == ScopeKey && at.model != "" {
@@ -227,6 +227,9 @@ func (d *differ) charge(b bucket, made []*piece) []*piece {
 		return made
 	}
 	if len(made) == 0 {
+		if sameAmount(whole.cost, decimal.Zero) {
+			return nil
+		}
 		made = []*piece{{spot: spot{b, unknownModel}}}
 	}
 	weight := func(p *piece) int64 { return p.micro }
