@@ -144,8 +144,14 @@ func (m mover) compacted(ctx context.Context) error {
 	}
 }
 
-// owners gives all keys or accounts that PostgreSQL has usage of.
+// owners gives all keys or accounts that PostgreSQL has usage of. The nil UUID is no
+// account's, which records may have.
 func (m mover) owners(ctx context.Context, p *strategy.Postgres, scope Scope, f func([]uuid.UUID) error) error {
+	if scope == ScopeAccount {
+		if err := f([]uuid.UUID{uuid.Nil}); err != nil {
+			return err
+		}
+	}
 	for after := uuid.Nil; ; {
 		var ids []uuid.UUID
 		err := p.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {

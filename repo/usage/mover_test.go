@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
@@ -177,6 +178,70 @@ func TestMoveRefusesWhatWasNotImported(t *testing.T) {
 	requireRefused(t, p.switches.Move(t.Context(), strategy.Usage, onRedis, nil).Err(), result.InvalidQuery, "primaryStorage")
 	require.Equal(t, before, b.dump(t))
 	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+}
+
+// What Redis has of an older copy goes; what the service has left of a key that it has
+// deleted, or what is no UUID's, stays.
+func TestMoveReplacesAnOlderCopy(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	p.move(t, onPostgres)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	today, k, gone := time.Now().UTC().Add(8*time.Hour).Format("2006-01-02"), b.keys[0], uuid.NewString()
+	stale := []string{
+		"usage:" + k + ":model:daily:older:" + today, "usage:global:daily:2026-01-01", "account_usage:" + accounts[1],
+		"relaystore:usage:account:total:none", "usage:model:daily:index:2026-01-01",
+	}
+	others := []string{"usage:" + gone, "usage:" + gone + ":model:daily:m:" + today, "usage:daily:somebody:" + today, "usage:opus:total:" + k}
+	for _, key := range append(stale, others...) {
+		b.do(t, b.redis.B().Hset().Key(key).FieldValue().FieldValue("requests", "1").FieldValue("cost:older", "1").Build())
+	}
+	p.move(t, onRedis)
+	found := func(keys []string) (n int64) {
+		n, err := b.redis.Do(t.Context(), b.redis.B().Exists().Key(keys...).Build()).AsInt64()
+		require.NoError(t, err)
+		return n
+	}
+	require.EqualValues(t, 1, found(stale), "of relaystore's own costs, those of no account are new")
+	require.EqualValues(t, len(others), found(others))
+	costs, err := b.redis.Do(t.Context(), b.redis.B().Hgetall().Key("relaystore:usage:account:total:none").Build()).AsStrMap()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"cost:m": "0.001", "requests:m": "1"}, costs)
+}
+
+// meddled is a mover behind whose comparison something happens.
+type meddled struct {
+	mover
+
+	meanwhile func()
+}
+
+func (m meddled) Compare(ctx context.Context, move strategy.Move) (int64, error) {
+	differ, err := m.mover.Compare(ctx, move)
+	m.meanwhile()
+	return differ, err
+}
+
+// A counter that expires while usage is moved stops nothing; one that is written does,
+// relaystore's own as well.
+func TestMoveAndForeignCounters(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	for key, code := range map[string]result.Code{
+		"usage:global:total": result.TransactionConflict, "relaystore:usage:account:total:none": result.TransactionConflict, "relaystore:request:x": result.TransactionConflict,
+	} {
+		p.switches.Movers[strategy.Usage] = meddled{mover{p.Repo}, func() {
+			b.do(t, b.redis.B().Hset().Key(key).FieldValue().FieldValue("x", "1").Build())
+		}}
+		require.ErrorIs(t, p.switches.Move(t.Context(), strategy.Usage, onPostgres, nil).Err(), code, key)
+	}
+	b.do(t, b.redis.B().Del().Key("relaystore:request:x").Build())
+	p.switches.Movers[strategy.Usage] = meddled{mover{p.Repo}, func() { b.do(t, b.redis.B().Del().Key("usage:global:total").Build()) }}
+	p.move(t, onPostgres)
+	require.EqualValues(t, 1, total(t, p.Repo, StatsQuery{APIKeyID: b.keys[0]}).TotalRequests)
 }
 
 // What waits in a journal is flushed before usage moves, and one in use is refused.
