@@ -211,7 +211,7 @@ func redisPrimary(cfg Config) *strategy.Redis {
 func (c *Client) startStorage() {
 	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
 	c.switches.Movers = map[strategy.DataType]strategy.Mover{
-		strategy.APIKey: c.APIKeys.Mover(), strategy.Account: c.Accounts.Mover(), strategy.Session: c.Sessions.Mover(),
+		strategy.APIKey: c.APIKeys.Mover(), strategy.Account: c.Accounts.Mover(), strategy.Usage: c.Usage.Mover(), strategy.Session: c.Sessions.Mover(),
 	}
 	c.switches.Start()
 	storing := storage.Config{Primary: c.primary, Cache: c.cache, Switches: c.switches}
