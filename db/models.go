@@ -91,3 +91,8 @@ type Account struct {
 	UpdatedAt          time.Time
 	DeletedAt          *time.Time
 }
+
+type UsageRequest struct {
+	RequestHash uuid.UUID
+	RecordedOn  time.Time
+}

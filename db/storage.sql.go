@@ -18,6 +18,7 @@ SELECT (CASE $1::text
     WHEN 'account' THEN EXISTS (SELECT FROM accounts)
     WHEN 'session' THEN EXISTS (SELECT FROM sessions)
     ELSE EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records)
+        OR EXISTS (SELECT FROM usage_imported)
 END)::boolean AS holds
 `
 
@@ -29,6 +30,7 @@ END)::boolean AS holds
 //	    WHEN 'account' THEN EXISTS (SELECT FROM accounts)
 //	    WHEN 'session' THEN EXISTS (SELECT FROM sessions)
 //	    ELSE EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records)
+//	        OR EXISTS (SELECT FROM usage_imported)
 //	END)::boolean AS holds
 func (q *Queries) StorageHolds(ctx context.Context, db DBTX, dataType string) (bool, error) {
 	row := db.QueryRow(ctx, storageHolds, dataType)

@@ -1,8 +1,8 @@
 -- name: APIKeyImport :one
 -- Writes keys of another service as they are there, from a JSON array of rows, by
 -- primary key. A stored key that has changed since the source's did is left alone, and
--- so is one that is the same; a native hash that was added here stays. One row: the ids
--- of what was written.
+-- so is one that is the same; a native hash that was added here stays. With @replaces, the
+-- source's counts whatever is stored. One row: the ids of what was written.
 WITH written AS (
 INSERT INTO api_keys (
     id, hashed_key, legacy_hash, created_at, updated_at, deleted_at,
@@ -30,7 +30,8 @@ SELECT
 FROM jsonb_populate_recordset(NULL::api_keys, @documents::jsonb) AS k
 ORDER BY k.id
 ON CONFLICT (id) DO UPDATE SET
-    hashed_key = coalesce(excluded.hashed_key, api_keys.hashed_key), legacy_hash = excluded.legacy_hash,
+    hashed_key = CASE WHEN @replaces::boolean THEN excluded.hashed_key ELSE coalesce(excluded.hashed_key, api_keys.hashed_key) END,
+    legacy_hash = excluded.legacy_hash,
     created_at = excluded.created_at, updated_at = excluded.updated_at, deleted_at = excluded.deleted_at,
     name = excluded.name, description = excluded.description, icon = excluded.icon, tags = excluded.tags,
     permissions = excluded.permissions, is_active = excluded.is_active,
@@ -53,9 +54,9 @@ ON CONFLICT (id) DO UPDATE SET
     enable_openai_responses_payload_rules = excluded.enable_openai_responses_payload_rules,
     openai_responses_payload_rules = excluded.openai_responses_payload_rules,
     created_by = excluded.created_by, user_id = excluded.user_id, user_username = excluded.user_username, extra = excluded.extra
-WHERE api_keys.updated_at <= excluded.updated_at
+WHERE (@replaces::boolean OR api_keys.updated_at <= excluded.updated_at)
     AND (to_jsonb(api_keys) - 'hashed_key' IS DISTINCT FROM to_jsonb(excluded) - 'hashed_key'
-        OR api_keys.hashed_key IS DISTINCT FROM coalesce(excluded.hashed_key, api_keys.hashed_key))
+        OR api_keys.hashed_key IS DISTINCT FROM CASE WHEN @replaces::boolean THEN excluded.hashed_key ELSE coalesce(excluded.hashed_key, api_keys.hashed_key) END)
 RETURNING id)
 SELECT coalesce(array_agg(w.id), '{}')::uuid[] AS ids FROM written w;
 

@@ -73,4 +73,5 @@ SELECT (CASE @data_type::text
     WHEN 'account' THEN EXISTS (SELECT FROM accounts)
     WHEN 'session' THEN EXISTS (SELECT FROM sessions)
     ELSE EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records)
+        OR EXISTS (SELECT FROM usage_imported)
 END)::boolean AS holds;

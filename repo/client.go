@@ -210,7 +210,9 @@ func redisPrimary(cfg Config) *strategy.Redis {
 // startStorage is for when the repos are there to follow switches.
 func (c *Client) startStorage() {
 	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
-	c.switches.Movers = map[strategy.DataType]strategy.Mover{strategy.Session: c.Sessions.Mover()}
+	c.switches.Movers = map[strategy.DataType]strategy.Mover{
+		strategy.APIKey: c.APIKeys.Mover(), strategy.Account: c.Accounts.Mover(), strategy.Usage: c.Usage.Mover(), strategy.Session: c.Sessions.Mover(),
+	}
 	c.switches.Start()
 	storing := storage.Config{Primary: c.primary, Cache: c.cache, Switches: c.switches}
 	if c.journal != nil {

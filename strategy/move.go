@@ -27,10 +27,17 @@ type Mover interface {
 	Compare(ctx context.Context, m Move) (differ int64, err error)
 }
 
+// Preparer is a Mover that waits for something before the writers do, or refuses.
+type Preparer interface {
+	Prepare(ctx context.Context, to Primary) error
+}
+
 // Move is what a Mover works with.
 type Move struct {
 	Postgres *Postgres
 	Redis    *Redis
+	// To is the primary that is copied to.
+	To Primary
 	// Progress takes how many records are copied, and how many there are; 0 is unknown.
 	Progress func(done, total int64)
 }
@@ -109,6 +116,11 @@ func (s *Switches) Move(ctx context.Context, t DataType, c Config, watch func(Pr
 }
 
 func (m *move) run(ctx context.Context) (err error) {
+	if p, has := m.Movers[m.kind].(Preparer); has {
+		if err := p.Prepare(ctx, m.to.PrimaryStorage); err != nil {
+			return err
+		}
+	}
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
@@ -268,7 +280,7 @@ func (m *move) copy(ctx context.Context) error {
 func (m *move) hands() Move {
 	p := *m.Primary
 	p.fence = &fence{kind: m.kind, switches: m.Switches, holder: m.holder}
-	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), Progress: func(done, total int64) {
+	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), To: m.to.PrimaryStorage, Progress: func(done, total int64) {
 		m.done.Store(done)
 		m.total.Store(total)
 		m.tell(MoveCopying)

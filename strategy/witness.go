@@ -2,7 +2,7 @@ package strategy
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"github.com/redis/rueidis"
 
@@ -16,7 +16,7 @@ var keys = map[DataType][]string{
 		"claude:account:", "claude_console_account:", "ccr_account:", "bedrock_account:", "gemini_account:",
 		"gemini_api_account:", "openai:account:", "openai_responses_account:", "azure_openai:account:", "droid:account:",
 	},
-	Usage:   {"usage:", "account_usage:"},
+	Usage:   {"usage:", "account_usage:", "relaystore:usage:", "relaystore:request:"},
 	Session: {"relaystore:session"},
 }
 
@@ -49,21 +49,53 @@ const scanned = 1000
 // witness hears of every change of a data type's keys in Redis, by the pushes of
 // client-side caching (BCAST): they need no change of the server's config, as keyspace
 // notifications do, and a lost connection, behind which changes are missed, is told.
+// Counters of usage go by their TTLs all the time: one that is gone has expired.
 type witness struct {
-	client  rueidis.Client
-	changes atomic.Int64
+	client rueidis.Client
+
+	mu      sync.Mutex
+	changed map[string]struct{} // at most mostChanged
+	missed  bool                // of some change it knows no key
+
+	expires bool
+}
+
+// mostChanged is how many changed keys a witness looks up; more are taken for changed.
+const mostChanged = 10_000
+
+// heard is the client's hook: nil is that changes may have been missed.
+func (w *witness) heard(changed []rueidis.RedisMessage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.missed = w.missed || changed == nil
+	for _, message := range changed {
+		key, err := message.ToString()
+		if err != nil || len(w.changed) == mostChanged {
+			w.missed = true
+			return
+		}
+		w.changed[key] = struct{}{}
+	}
+}
+
+func (w *witness) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changed, w.missed = make(map[string]struct{}), false
 }
 
 var errForeign = result.New(result.TransactionConflict, "somebody who does not follow relaystore's switches has written to Redis meanwhile: the primary stays; stop it and run the move again")
 
 func (w *witness) begin(ctx context.Context, r *Redis, t DataType) (err error) {
-	if w.client, err = r.Watch(keys[t], func([]rueidis.RedisMessage) { w.changes.Add(1) }); err != nil {
+	w.forget()
+	w.expires = t == Usage
+	if w.client, err = r.Watch(keys[t], w.heard); err != nil {
 		return result.ConnectionFailed
 	}
 	if err := w.ask(ctx); err != nil {
 		return err
 	}
-	w.changes.Store(0) // a new connection counts as one that was lost
+	w.forget() // a new connection counts as one that was lost
 	return nil
 }
 
@@ -75,8 +107,22 @@ func (w *witness) check(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.changes.Load() > 0 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.missed {
 		return errForeign
+	}
+	for key := range w.changed {
+		if !w.expires {
+			return errForeign
+		}
+		there, err := w.client.Do(ctx, w.client.B().Exists().Key(key).Build()).AsBool()
+		switch {
+		case err != nil:
+			return redisError(ctx, err)
+		case there:
+			return errForeign
+		}
 	}
 	return nil
 }

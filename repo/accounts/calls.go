@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 const (
@@ -77,7 +78,7 @@ func (r *Repo) TouchAccount(ctx context.Context, accountID string) result.Status
 	if !r.Primary.InTx() && !r.uses.due(id, now) {
 		return result.Status{}
 	}
-	return r.changeOne(ctx, func(ctx context.Context, tx db.DBTX) (int64, error) {
+	return r.changeOne(ctx, id, func(f *found) patch { return f.usePatch(now) }, func(ctx context.Context, tx db.DBTX) (int64, error) {
 		return r.queries.AccountTouch(ctx, tx, db.AccountTouchParams{ID: id, At: now})
 	})
 }
@@ -95,19 +96,30 @@ func (r *Repo) LimitAccount(ctx context.Context, accountID string, d time.Durati
 		d = usualLimit
 	}
 	now := r.tick()
-	return r.changeOne(ctx, func(ctx context.Context, tx db.DBTX) (int64, error) {
-		return r.queries.AccountLimit(ctx, tx, db.AccountLimitParams{ID: id, Until: now.Add(min(d, longestLimit)), Now: now})
+	until := now.Add(min(d, longestLimit))
+	return r.changeOne(ctx, id, func(f *found) patch { return f.limitPatch(until, now) }, func(ctx context.Context, tx db.DBTX) (int64, error) {
+		return r.queries.AccountLimit(ctx, tx, db.AccountLimitParams{ID: id, Until: until, Now: now})
 	})
 }
 
-// changeOne is for what no cache keeps.
-func (r *Repo) changeOne(ctx context.Context, f func(context.Context, db.DBTX) (int64, error)) result.Status {
-	return result.StatusOf(r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		n, err := f(ctx, tx)
-		if err == nil && n == 0 {
-			return result.RecordNotFound
+// changeOne is for what no cache keeps: by a plan where Redis is the primary, else by a
+// statement.
+func (r *Repo) changeOne(ctx context.Context, id uuid.UUID, plan func(*found) patch, f func(context.Context, db.DBTX) (int64, error)) result.Status {
+	return result.StatusOf(strategy.Followed(func() error {
+		switch l, err := r.onRedis(); {
+		case err != nil:
+			return err
+		case l != nil:
+			_, err := l.change(ctx, id, func(f *found) (patch, error) { return plan(f), nil })
+			return err
 		}
-		return err
+		return r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) error {
+			n, err := f(ctx, tx)
+			if err == nil && n == 0 {
+				return result.RecordNotFound
+			}
+			return err
+		})
 	}))
 }
 

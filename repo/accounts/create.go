@@ -10,6 +10,7 @@ import (
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // CreateClaudeAccount stores a new Claude account, which is active. OAuthData is
@@ -27,7 +28,7 @@ func (r *Repo) CreateClaudeAccount(ctx context.Context, data AccountData) result
 // CreateAccount is CreateClaudeAccount for any platform. Whatever secrets the
 // platform needs may also come later, through SetCredentials.
 func (r *Repo) CreateAccount(ctx context.Context, data AccountData) result.Result[Created] {
-	return result.Of(r.create(ctx, data))
+	return result.Of(strategy.Follow(func() (Created, error) { return r.create(ctx, data) }))
 }
 
 func (r *Repo) create(ctx context.Context, data AccountData) (Created, error) {

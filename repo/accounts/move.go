@@ -13,24 +13,20 @@ import (
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
-// Move is what a Mover works with: both primaries, while nobody else writes accounts.
-type Move struct {
-	Postgres *strategy.Postgres
-	Redis    *strategy.Redis
-	// Progress takes how many accounts are copied, and how many there are; 0 is unknown.
-	Progress func(done, total int64)
-}
-
-// Mover copies accounts between the primaries, their secrets and the refreshes that are
+// mover copies accounts between the primaries, their secrets and the refreshes that are
 // under way included. What a primary cannot hold is an error with details.accountId and
 // nothing of that account is written; a copy may be begun anew.
-type Mover struct{ repo *Repo }
+type mover struct{ repo *Repo }
 
-// Mover gives that of the repo's keyset.
-func (r *Repo) Mover() Mover { return Mover{r} }
+var _ strategy.Mover = mover{}
+
+// Mover copies accounts when their primary is switched. It seals them with the Repo's
+// keyset: without one, accounts with secrets do not go to PostgreSQL, and none comes from
+// there.
+func (r *Repo) Mover() strategy.Mover { return mover{r} }
 
 // at gives the accounts of a move's Redis.
-func (m Mover) at(redis *strategy.Redis) *legacyAccounts { return m.repo.legacyAt(redis) }
+func (m mover) at(redis *strategy.Redis) *legacyAccounts { return m.repo.legacyAt(redis) }
 
 // moved is an account as both primaries have it; its columns are not sealed.
 type moved struct {
@@ -55,15 +51,19 @@ func moving(id uuid.UUID, err error) error {
 }
 
 // ToRedis makes Redis hold what PostgreSQL holds.
-func (m Mover) ToRedis(ctx context.Context, mv Move) error {
+func (m mover) ToRedis(ctx context.Context, mv strategy.Move) error {
 	l := m.at(mv.Redis)
 	gone := make(map[uuid.UUID]bool)
-	there, err := l.all(ctx, "")
+	err := l.each(ctx, func(f *found, _ int) error {
+		gone[f.id] = true
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for _, f := range there {
-		gone[f.id] = true
+	total, err := m.count(ctx, mv.Postgres)
+	if err != nil {
+		return err
 	}
 	var done int64
 	err = m.fromPostgres(ctx, mv, func(a *moved) error {
@@ -72,7 +72,7 @@ func (m Mover) ToRedis(ctx context.Context, mv Move) error {
 			return moving(a.ID, err)
 		}
 		done++
-		mv.Progress(done, 0)
+		mv.Progress(done, total)
 		return nil
 	})
 	for id := range gone {
@@ -84,23 +84,20 @@ func (m Mover) ToRedis(ctx context.Context, mv Move) error {
 }
 
 // ToPostgres makes PostgreSQL hold what Redis holds.
-func (m Mover) ToPostgres(ctx context.Context, mv Move) error {
+func (m mover) ToPostgres(ctx context.Context, mv strategy.Move) error {
 	l := m.at(mv.Redis)
-	all, err := l.all(ctx, "")
-	if err != nil {
-		return err
-	}
-	there := make(map[uuid.UUID]bool, len(all))
-	for i, f := range all {
+	there := make(map[uuid.UUID]bool)
+	err := l.each(ctx, func(f *found, total int) error {
 		a, err := l.moved(ctx, f)
 		if err == nil {
 			err = m.insert(ctx, mv.Postgres, a)
 		}
-		if err != nil {
-			return moving(f.id, err)
-		}
 		there[f.id] = true
-		mv.Progress(int64(i+1), int64(len(all)))
+		mv.Progress(int64(len(there)), int64(total))
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return m.rows(ctx, mv, func(rows []db.Account) error {
 		for _, row := range rows {
@@ -120,17 +117,15 @@ func (m Mover) ToPostgres(ctx context.Context, mv Move) error {
 }
 
 // Compare counts the accounts that differ, or that one primary has not.
-func (m Mover) Compare(ctx context.Context, mv Move) (differ int64, err error) {
+func (m mover) Compare(ctx context.Context, mv strategy.Move) (differ int64, err error) {
 	l := m.at(mv.Redis)
-	all, err := l.all(ctx, "")
+	there := make(map[uuid.UUID]*moved)
+	err = l.each(ctx, func(f *found, _ int) (err error) {
+		there[f.id], err = l.moved(ctx, f)
+		return err
+	})
 	if err != nil {
 		return 0, err
-	}
-	there := make(map[uuid.UUID]*moved, len(all))
-	for _, f := range all {
-		if there[f.id], err = l.moved(ctx, f); err != nil {
-			return 0, moving(f.id, err)
-		}
 	}
 	err = m.fromPostgres(ctx, mv, func(a *moved) error {
 		if b := there[a.ID]; b == nil || !reflect.DeepEqual(a.canonical(), b.canonical()) {
@@ -142,8 +137,16 @@ func (m Mover) Compare(ctx context.Context, mv Move) (differ int64, err error) {
 	return differ + int64(len(there)), err
 }
 
+func (m mover) count(ctx context.Context, p *strategy.Postgres) (n int64, err error) {
+	err = p.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		n, err = m.repo.queries.AccountCount(ctx, c, db.AccountCountParams{})
+		return err
+	})
+	return n, err
+}
+
 // rows gives the accounts of PostgreSQL page by page.
-func (m Mover) rows(ctx context.Context, mv Move, take func([]db.Account) error) error {
+func (m mover) rows(ctx context.Context, mv strategy.Move, take func([]db.Account) error) error {
 	for after := uuid.Nil; ; {
 		var rows []db.Account
 		err := mv.Postgres.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
@@ -160,7 +163,7 @@ func (m Mover) rows(ctx context.Context, mv Move, take func([]db.Account) error)
 	}
 }
 
-func (m Mover) fromPostgres(ctx context.Context, mv Move, take func(*moved) error) error {
+func (m mover) fromPostgres(ctx context.Context, mv strategy.Move, take func(*moved) error) error {
 	return m.rows(ctx, mv, func(rows []db.Account) error {
 		refreshes, err := m.refreshes(ctx, mv, rows)
 		if err != nil {
@@ -180,7 +183,7 @@ func (m Mover) fromPostgres(ctx context.Context, mv Move, take func(*moved) erro
 	})
 }
 
-func (m Mover) refreshes(ctx context.Context, mv Move, rows []db.Account) (map[uuid.UUID]underway, error) {
+func (m mover) refreshes(ctx context.Context, mv strategy.Move, rows []db.Account) (map[uuid.UUID]underway, error) {
 	ids := make([]uuid.UUID, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
@@ -197,7 +200,7 @@ func (m Mover) refreshes(ctx context.Context, mv Move, rows []db.Account) (map[u
 }
 
 // insert checks what the database's own checks would refuse, which name no field.
-func (m Mover) insert(ctx context.Context, p *strategy.Postgres, a *moved) error {
+func (m mover) insert(ctx context.Context, p *strategy.Postgres, a *moved) error {
 	d := a.data()
 	if err := d.normalise(); err != nil {
 		return err

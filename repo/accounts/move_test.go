@@ -28,7 +28,7 @@ func (b *bundle) switchTo(p strategy.Primary) {
 }
 
 // move gives what a copy works with, at the epoch that the client follows.
-func (b *bundle) move() accounts.Move {
+func (b *bundle) move() strategy.Move {
 	b.Helper()
 	p := &strategy.Postgres{Pool: b.pool, OpTimeout: time.Minute}
 	s := &strategy.Switches{Primary: p, Machinery: strategy.Machinery{Redis: true}, Logger: slog.New(slog.DiscardHandler), Redis: &strategy.Redis{
@@ -44,7 +44,7 @@ func (b *bundle) move() accounts.Move {
 	s.Start()
 	b.Cleanup(s.Close)
 	b.Cleanup(s.Redis.Close)
-	return accounts.Move{Postgres: p, Redis: s.Redis, Progress: func(int64, int64) {}}
+	return strategy.Move{Postgres: p, Redis: s.Redis, Progress: func(int64, int64) {}}
 }
 
 // portraits is all that the accounts show.
@@ -61,11 +61,18 @@ func (b *bundle) portraits() map[string]string {
 	return all
 }
 
+// differ compares the primaries.
+func (b *bundle) differ() int64 {
+	b.Helper()
+	n, err := b.accs.Mover().Compare(b.ctx(), b.move())
+	require.NoError(b, err)
+	return n
+}
+
 // Accounts of each type, in drawn states, go to Redis and back, and nothing is lost.
 func TestMove(t *testing.T) {
 	b := setup(t, onRedis(t))
-	m := b.accs.Mover()
-	stale := b.create(laid(accounts.OpenAI)) // an earlier period on Redis left it
+	stale := b.create(laid(accounts.OpenAI)) // an earlier period on Redis leaves it
 	b.service().do("HSET", "openai:account:"+stale, "lastRefresh", "2026-01-02T03:04:05.678Z")
 	b.switchTo(strategy.PrimaryPostgres)
 	draw := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) //nolint:gosec // a test's draw
@@ -78,18 +85,11 @@ func TestMove(t *testing.T) {
 		}
 	}
 	want := b.portraits()
-
-	mv := b.move()
-	differ, err := m.Compare(b.ctx(), mv)
-	require.NoError(t, err)
-	require.EqualValues(t, 31, differ)
+	require.EqualValues(t, 30, b.differ())
 	b.switchTo(strategy.PrimaryRedis)
-	mv = b.move()
-	require.NoError(t, m.ToRedis(b.ctx(), mv))
-	require.NoError(t, m.ToRedis(b.ctx(), mv), "a copy may be begun anew")
-	differ, err = m.Compare(b.ctx(), mv)
-	require.NoError(t, err)
-	require.Zero(t, differ)
+	require.Equal(t, want, b.portraits())
+	require.Zero(t, b.differ())
+	require.NoError(t, b.accs.Mover().ToRedis(b.ctx(), b.move()), "a copy may be begun anew")
 	require.Equal(t, want, b.portraits())
 
 	var changed, deleted string
@@ -99,36 +99,40 @@ func TestMove(t *testing.T) {
 	require.NoError(t, b.accs.UpdateAccountStatus(b.ctx(), changed, accounts.InError, accounts.StatusMetadata{ErrorMessage: fmt.Sprint("now ", draw.IntN(9))}).Err())
 	require.NoError(t, b.accs.DeleteAccount(b.ctx(), deleted).Err())
 	added := b.create(laid(accounts.Droid))
-	differ, err = m.Compare(b.ctx(), mv)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, differ)
+	require.EqualValues(t, 3, b.differ())
 	want = b.portraits()
-	require.NoError(t, m.ToPostgres(b.ctx(), mv))
-	differ, err = m.Compare(b.ctx(), mv)
-	require.NoError(t, err)
-	require.Zero(t, differ)
 	b.switchTo(strategy.PrimaryPostgres)
 	require.Equal(t, want, b.portraits())
+	require.Zero(t, b.differ())
 	require.Contains(t, want, added)
 	require.NotContains(t, want, deleted)
+
+	require.NoError(t, b.accs.DeleteAccount(b.ctx(), added).Err())
+	b.switchTo(strategy.PrimaryRedis)
+	require.NotContains(t, b.portraits(), added)
 }
 
 // What one primary cannot hold is named, and stays where it is.
 func TestMoveRefuses(t *testing.T) {
 	b := setup(t, onRedis(t))
 	s := b.service()
+	refused := func(to strategy.Primary, id, field string) {
+		t.Helper()
+		c := onPostgres
+		c.PrimaryStorage = to
+		err := b.Storage.SwitchStorageStrategy(b.ctx(), strategy.Account, c).Err()
+		requireField(t, err, result.InvalidQuery, field)
+		require.Equal(t, id, result.From(err).Details["accountId"])
+		require.Equal(t, id, b.get(id).ID)
+	}
 	id := b.create(accounts.AccountData{Platform: accounts.CCR, Name: "n"})
 	s.do("HSET", "ccr_account:"+id, "proxy", `{"type":"socks4","host":"h","port":1}`)
-	err := b.accs.Mover().ToPostgres(b.ctx(), b.move())
-	requireField(t, err, result.InvalidQuery, "proxyConfig.type")
-	require.Equal(t, id, result.From(err).Details["accountId"])
+	refused(strategy.PrimaryPostgres, id, "proxyConfig.type")
+	s.do("HDEL", "ccr_account:"+id, "proxy")
 	b.switchTo(strategy.PrimaryPostgres)
 	spaced := laid(accounts.Claude)
 	spaced.OAuthData.Scopes = []string{"a b"}
-	id = b.create(spaced)
-	err = b.accs.Mover().ToRedis(b.ctx(), b.move())
-	requireField(t, err, result.InvalidQuery, "oauthData.scopes")
-	require.Equal(t, id, result.From(err).Details["accountId"])
+	refused(strategy.PrimaryRedis, b.create(spaced), "oauthData.scopes")
 }
 
 // A refresh is under way when the primary is moved: the tokens are stored at the new
@@ -137,11 +141,9 @@ func TestMoveUnderARefresh(t *testing.T) {
 	for _, from := range []strategy.Primary{strategy.PrimaryPostgres, strategy.PrimaryRedis} {
 		t.Run(string(from), func(t *testing.T) {
 			r := setupRefresh(t, onRedis(t))
-			m := r.accs.Mover()
 			to := strategy.PrimaryPostgres
 			if from == to {
 				to = strategy.PrimaryRedis
-				require.NoError(t, m.ToPostgres(r.ctx(), r.move()))
 				r.switchTo(from)
 			}
 			other := testclient.Open(t, r.cfg)
@@ -150,26 +152,35 @@ func TestMoveUnderARefresh(t *testing.T) {
 			done := make(chan error, 2)
 			go func() { done <- other.Accounts.RefreshOAuthToken(r.ctx(), r.id).Err() }()
 			r.called(1)
-			if from == strategy.PrimaryPostgres {
-				r.switchTo(to)
-				require.NoError(t, m.ToRedis(r.ctx(), r.move()))
-			} else {
-				require.NoError(t, m.ToPostgres(r.ctx(), r.move()))
-				r.switchTo(to)
-			}
+			r.switchTo(to)
 			go func() { done <- r.accs.RefreshOAuthToken(r.ctx(), r.id).Err() }()
 			leased, _, err := r.accs.LeaseRefresh(r.ctx(), r.id, func() {})
 			require.NoError(t, err)
 			require.False(t, leased, "the first one has it")
-			require.Eventually(t, func() bool {
-				state, err := other.Storage.GetStorageConfig(strategy.Account)
-				return err == nil && state.PrimaryStorage == to
-			}, patience, time.Millisecond)
 			close(until)
 			require.NoError(t, <-done)
 			require.NoError(t, <-done)
 			require.Equal(t, 1, r.p.Calls())
 			require.Eventually(t, func() bool { return r.p.Works(r.credentials(r.id).AccessToken) }, patience, time.Millisecond)
+		})
+	}
+}
+
+// A refresh whose process has slept through the move goes on at the new primary, from its
+// lease on and with the version there.
+func TestRefreshFollows(t *testing.T) {
+	for i, to := range []strategy.Primary{strategy.PrimaryPostgres, strategy.PrimaryRedis} {
+		t.Run(string(to), func(t *testing.T) {
+			r := setupRefresh(t, onRedis(t))
+			if i == 1 {
+				r.switchTo(strategy.PrimaryPostgres)
+			}
+			sleeper := testclient.Open(t, r.cfg)
+			sleeper.Storage.Switches.Close() // looks no more
+			r.switchTo(to)
+			require.NoError(t, sleeper.Accounts.RefreshOAuthToken(r.ctx(), r.id).Err())
+			require.Equal(t, 1, r.p.Calls())
+			require.True(t, r.p.Works(r.credentials(r.id).AccessToken))
 		})
 	}
 }

@@ -20,6 +20,9 @@ const (
 	listedAtOnce = 500
 	// scanTime bounds a scan of all keys, which callers share.
 	scanTime = 5 * time.Minute
+	// indexTime bounds the making of indexes, which waits while accounts are moved: a list
+	// does not.
+	indexTime = time.Second
 	// noneFor is how many seconds the service believes that there is no account.
 	noneFor = "3600"
 )
@@ -186,10 +189,30 @@ func (l *legacyAccounts) members(ctx context.Context, places []legacy.AccountPla
 	return ids, unknown, err
 }
 
-// scan looks at the names of all keys, once, and makes the indexes that are missing, as
-// the service does: for the next hour it is known that there are no others. The places
-// of old versions get no new accounts: they are looked through once.
+// scan makes the indexes that are missing, as the service does: for the next hour it is
+// known that there are no others. The places of old versions get no new accounts: they
+// are looked through once.
 func (l *legacyAccounts) scan(ctx context.Context) (map[legacy.AccountPlace][]uuid.UUID, error) {
+	all, err := l.named(ctx)
+	if err != nil {
+		return nil, err
+	}
+	indexed, _, err := l.members(ctx, legacy.AccountPlaces)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, indexTime)
+	defer cancel()
+	for i, p := range legacy.AccountPlaces {
+		if len(indexed[i]) == 0 {
+			l.index(ctx, p, all[p])
+		}
+	}
+	return all, nil
+}
+
+// named looks at the names of all keys, once.
+func (l *legacyAccounts) named(ctx context.Context) (map[legacy.AccountPlace][]uuid.UUID, error) {
 	all := make(map[legacy.AccountPlace][]uuid.UUID)
 	for cursor := uint64(0); ; {
 		var page rueidis.ScanEntry
@@ -209,16 +232,9 @@ func (l *legacyAccounts) scan(ctx context.Context) (map[legacy.AccountPlace][]uu
 			break
 		}
 	}
-	indexed, _, err := l.members(ctx, legacy.AccountPlaces)
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range legacy.AccountPlaces {
+	for p := range all {
 		slices.SortFunc(all[p], func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 		all[p] = slices.Compact(all[p]) // a scan repeats
-		if len(indexed[i]) == 0 {
-			l.index(ctx, p, all[p])
-		}
 	}
 	return all, nil
 }

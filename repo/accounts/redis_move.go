@@ -14,6 +14,33 @@ import (
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
+// each gives the accounts, and how many there are on all, by the names of their keys: an
+// index may lack some, and making one is a write.
+func (l *legacyAccounts) each(ctx context.Context, take func(f *found, total int) error) error {
+	ids, err := l.named(ctx)
+	if err != nil {
+		return err
+	}
+	total := 0
+	for _, at := range ids {
+		total += len(at)
+	}
+	for _, p := range legacy.AccountPlaces {
+		for part := range slices.Chunk(ids[p], listedAtOnce) {
+			some, err := l.several(ctx, p, part)
+			if err != nil {
+				return err
+			}
+			for _, f := range some {
+				if err := take(f, total); err != nil {
+					return moving(f.id, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // replaceScript: KEYS the index, its none key, the shared set or the index again, the
 // account, its refresh, its lock, and all the keys that the account may have; ARGV id,
 // 1 where it is shared, kind, pairs to set, and, where a refresh is under way, its

@@ -48,6 +48,30 @@ func (f *found) statusPatch(word string, m StatusMetadata, now time.Time) patch 
 	return patch{set: set, watch: []string{"schedulable", "rateLimitAutoStopped", "rateLimitStatus", "rateLimitedAt", "rateLimitEndAt", "rateLimitResetAt"}}
 }
 
+// usePatch moves the last use forward, never back.
+func (f *found) usePatch(at time.Time) patch {
+	rec := f.record()
+	if !at.After(rec.LastUsedAt) {
+		return patch{}
+	}
+	return patch{set: map[string]string{"lastUsedAt": legacy.TimeText(at)}}
+}
+
+// limitPatch limits the account by the rules of AccountLimit in PostgreSQL.
+func (f *found) limitPatch(until, now time.Time) patch {
+	rec := f.record()
+	reset := f.resetAt(&rec)
+	switch word := status(&rec); {
+	case word == Active, !reset.IsZero() && until.After(reset):
+		reset = until
+	case word != RateLimited:
+		return patch{watch: []string{"status", "isActive"}}
+	}
+	p := f.statusPatch(RateLimited, StatusMetadata{RateLimitResetAt: reset}, now.Truncate(time.Millisecond))
+	p.set[ownTokensRemaining] = ""
+	return p
+}
+
 // limit writes a limit as the service does, which pauses the account by it and ends
 // both when it has passed: the status stays active meanwhile. Without its beginning, a
 // limit has no end for the service either.

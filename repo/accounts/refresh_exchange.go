@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // maxAnswers bounds how long a provider's Retry-After keeps callers away from it.
@@ -26,7 +27,10 @@ func (f *flight) exchange() (Refreshed, error) {
 		f.release()
 		return a, err
 	}
-	if err := f.intend(s); err != nil {
+	switch err := f.intend(s); {
+	case errors.Is(err, strategy.ErrMoved): // the lease, too
+		return f.exchange()
+	case err != nil:
 		f.release()
 		return Refreshed{}, err
 	}
@@ -46,7 +50,7 @@ func (f *flight) exchange() (Refreshed, error) {
 func (f *flight) release() {
 	ctx, cancel := context.WithTimeout(f.own.working, f.Primary.OpTimeout)
 	defer cancel()
-	_ = f.refreshStore().release(ctx, f.id, f.holder) // else it ends by itself
+	_ = followingRefreshes{f.Repo}.release(ctx, f.id, f.holder) // else it ends by itself
 }
 
 func (f *flight) intend(s *standing) error {
@@ -105,14 +109,14 @@ func (f *flight) note(s *standing, e *RefreshError) error {
 		answers: max(f.own.answers, min(e.RetryAfter, maxAnswers)),
 	}
 	if e.Kind != RefreshInvalidGrant {
-		return f.refreshStore().finish(ctx, o)
+		return followingRefreshes{f.Repo}.finish(ctx, o)
 	}
 	message := messageRefused
 	if s.unresolved() {
 		message = messageLost
 	}
 	o.resolved = true
-	same, err := f.refreshStore().refuse(ctx, o, s.texts[refreshToken], message)
+	same, err := followingRefreshes{f.Repo}.refuse(ctx, o, s.texts[refreshToken], message)
 	if err == nil && same {
 		f.Logger.Warn("relaystore: an account must be authorised anew", "account", f.id, "reason", e.reason(), "earlier answer lost", s.unresolved())
 	}

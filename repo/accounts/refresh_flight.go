@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // flight is one refresh of one account: the waiting for another process's, or the
@@ -66,11 +67,36 @@ type outcome struct {
 	answers time.Duration
 }
 
+// refreshStore gives where accounts are now.
 func (r *Repo) refreshStore() refreshStore {
 	if redis := r.Place.Redis(); redis != nil {
 		return r.legacyAt(redis)
 	}
 	return postgresRefreshes{r}
+}
+
+// followingRefreshes goes where accounts are when a step is taken, but for intend, whose
+// version is the store's own: that is ErrMoved, and the account is read anew.
+type followingRefreshes struct{ *Repo }
+
+func (f followingRefreshes) lease(ctx context.Context, id, holder uuid.UUID, lease time.Duration) (bool, error) {
+	return strategy.Follow(func() (bool, error) { return f.refreshStore().lease(ctx, id, holder, lease) })
+}
+
+func (f followingRefreshes) release(ctx context.Context, id, holder uuid.UUID) error {
+	return strategy.Followed(func() error { return f.refreshStore().release(ctx, id, holder) })
+}
+
+func (f followingRefreshes) finish(ctx context.Context, o outcome) error {
+	return strategy.Followed(func() error { return f.refreshStore().finish(ctx, o) })
+}
+
+func (f followingRefreshes) refuse(ctx context.Context, o outcome, used, message string) (bool, error) {
+	return strategy.Follow(func() (bool, error) { return f.refreshStore().refuse(ctx, o, used, message) })
+}
+
+func (f followingRefreshes) store(ctx context.Context, u *unstored) (Refreshed, error) {
+	return strategy.Follow(func() (Refreshed, error) { return f.refreshStore().store(ctx, u) })
 }
 
 func (f *flight) read(ctx context.Context) (*standing, error) {
@@ -201,7 +227,7 @@ func (f *flight) wait(waiting context.Context, s *standing) (Refreshed, bool, er
 func (f *flight) take(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Primary.OpTimeout)
 	defer cancel()
-	return f.refreshStore().lease(ctx, f.id, f.holder, f.own.lease)
+	return followingRefreshes{f.Repo}.lease(ctx, f.id, f.holder, f.own.lease)
 }
 
 func interval(d time.Duration) pgtype.Interval {

@@ -125,7 +125,7 @@ func (r *Repo) storeOnce(ctx context.Context, u *unstored) (a Refreshed, err err
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Primary.OpTimeout)
 	defer cancel()
-	a, err = r.refreshStore().store(ctx, u)
+	a, err = followingRefreshes{r}.store(ctx, u)
 	if settles(err) {
 		u.known = true
 		r.refreshes.forget(u)

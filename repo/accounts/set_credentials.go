@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // SetCredentials authorises an account anew: it replaces what the patch has, and
@@ -14,7 +15,7 @@ import (
 // stores nothing over them. When it has returned, no call of this process gives
 // the older credentials.
 func (r *Repo) SetCredentials(ctx context.Context, accountID string, patch CredentialsPatch) result.Status {
-	return result.StatusOf(r.setCredentials(ctx, accountID, patch))
+	return result.StatusOf(strategy.Followed(func() error { return r.setCredentials(ctx, accountID, patch) }))
 }
 
 func (r *Repo) setCredentials(ctx context.Context, accountID string, patch CredentialsPatch) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // StatusMetadata is what UpdateAccountStatus notes beside the status. What is not
@@ -41,7 +42,7 @@ func (m *StatusMetadata) UnmarshalJSON(data []byte) error {
 // inactive, rate_limited or error. A deleted account is RecordNotFound. When inactive
 // or error has been written, no call of this process gives active credentials.
 func (r *Repo) UpdateAccountStatus(ctx context.Context, accountID, status string, metadata StatusMetadata) result.Status {
-	return result.StatusOf(r.updateStatus(ctx, accountID, status, metadata))
+	return result.StatusOf(strategy.Followed(func() error { return r.updateStatus(ctx, accountID, status, metadata) }))
 }
 
 func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m StatusMetadata) error {
@@ -127,7 +128,7 @@ func (r *Repo) DeleteAccount(ctx context.Context, accountID string) result.Statu
 	if err != nil {
 		return result.StatusOf(err)
 	}
-	return result.StatusOf(r.remove(ctx, id))
+	return result.StatusOf(strategy.Followed(func() error { return r.remove(ctx, id) }))
 }
 
 func (r *Repo) remove(ctx context.Context, id uuid.UUID) error {

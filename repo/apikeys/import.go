@@ -62,13 +62,20 @@ func (r *Repo) Import(ctx context.Context, keys []Imported) ([]ImportOutcome, er
 		row.at, seen[keys[i].ID] = i, true
 		rows = append(rows, row)
 	}
-	err := r.importRows(ctx, rows, outcomes)
+	err := intake{Repo: r}.importRows(ctx, rows, outcomes)
 	return outcomes, err
+}
+
+// intake writes rows of another storage.
+type intake struct {
+	*Repo
+
+	replaces bool // what is stored, and whatever has the same hashes
 }
 
 // importRows writes rows in one transaction, or one by one where that meets a
 // duplicate.
-func (r *Repo) importRows(ctx context.Context, rows []importRow, outcomes []ImportOutcome) error {
+func (r intake) importRows(ctx context.Context, rows []importRow, outcomes []ImportOutcome) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -89,7 +96,7 @@ func (r *Repo) importRows(ctx context.Context, rows []importRow, outcomes []Impo
 	return r.importRows(ctx, rows[half:], outcomes)
 }
 
-func (r *Repo) importAll(ctx context.Context, rows []importRow, outcomes []ImportOutcome) error {
+func (r intake) importAll(ctx context.Context, rows []importRow, outcomes []ImportOutcome) error {
 	docs, err := json.Marshal(rows)
 	if err != nil {
 		return result.From(err)
@@ -107,7 +114,12 @@ func (r *Repo) importAll(ctx context.Context, rows []importRow, outcomes []Impor
 		if err != nil {
 			return nil, err
 		}
-		if written, err = r.queries.APIKeyImport(ctx, tx, dbtype.JSON(docs)); err != nil {
+		if r.replaces {
+			if err := r.giveWay(ctx, tx, ids, rows); err != nil {
+				return nil, err
+			}
+		}
+		if written, err = r.queries.APIKeyImport(ctx, tx, db.APIKeyImportParams{Documents: dbtype.JSON(docs), Replaces: r.replaces}); err != nil {
 			return nil, err
 		}
 		if stored, err = r.queries.APIKeyImported(ctx, tx, ids); err != nil {
@@ -128,6 +140,27 @@ func (r *Repo) importAll(ctx context.Context, rows []importRow, outcomes []Impor
 		judge(rows, written, stored, outcomes)
 	}
 	return err
+}
+
+// giveWay makes room for rows that replace what is stored. A deleted one takes no hash
+// away.
+func (r intake) giveWay(ctx context.Context, tx db.DBTX, ids []uuid.UUID, rows []importRow) error {
+	var p db.APIKeyCopyGiveWayParams
+	for _, row := range rows {
+		for _, hash := range []*string{row.HashedKey, row.LegacyHash} {
+			if hash != nil && row.DeletedAt == nil {
+				bytes, err := hex.DecodeString((*hash)[2:])
+				if err != nil {
+					return err
+				}
+				p.Ids, p.Hashes = append(p.Ids, row.ID), append(p.Hashes, bytes)
+			}
+		}
+	}
+	if err := r.queries.APIKeyCopyGiveWay(ctx, tx, p); err != nil {
+		return err
+	}
+	return r.queries.APIKeyCopyForgetUse(ctx, tx, ids)
 }
 
 func judge(rows []importRow, written []uuid.UUID, stored []db.APIKeyImportedRow, outcomes []ImportOutcome) {
@@ -220,6 +253,11 @@ func (k *Imported) row() (importRow, error) {
 			return importRow{}, result.Invalid(t.field, "must lie between the years 1970 and 9999")
 		}
 	}
+	return k.unchecked(id, &d, native, legacy), nil
+}
+
+// unchecked gives the row of a key, with its settings as d has them.
+func (k *Imported) unchecked(id uuid.UUID, d *KeyData, native, legacy *string) importRow {
 	return importRow{
 		used: nullable(k.LastUsedAt), ID: id, HashedKey: native, LegacyHash: legacy,
 		CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt.Truncate(time.Microsecond), DeletedAt: nullable(k.DeletedAt),
@@ -241,7 +279,7 @@ func (k *Imported) row() (importRow, error) {
 		OpenAIResponsesPayloadRules:          json.RawMessage(stored(d.OpenAIResponsesPayloadRules, "[]")),
 		CreatedBy:                            d.CreatedBy, UserID: d.UserID, UserUsername: d.UserUsername,
 		Extra: json.RawMessage(stored(d.Extra, "{}")),
-	}, nil
+	}
 }
 
 // Check tells why Import would refuse the key, as far as the key alone says it.

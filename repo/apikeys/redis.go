@@ -90,6 +90,9 @@ if redis.call('EXISTS', 'apikey:index:version') == 0 then return 'ok' end
 local function member(set, yes) redis.call(yes == '1' and 'SADD' or 'SREM', set, id) end
 redis.call('ZADD', 'apikey:idx:createdAt', index[2], id)
 redis.call('ZADD', 'apikey:idx:lastUsedAt', 'NX', index[3], id)
+for i = 1, #set, 2 do
+	if set[i] == 'lastUsedAt' then redis.call('ZADD', 'apikey:idx:lastUsedAt', index[3], id) end
+end
 if index[4] ~= index[5] then redis.call('ZREM', 'apikey:idx:name', index[4]) end
 redis.call('ZADD', 'apikey:idx:name', 0, index[5])
 redis.call('SADD', 'apikey:idx:all', id)
@@ -123,17 +126,22 @@ func (s *onRedis) commit(ctx context.Context, id uuid.UUID, fields map[string]st
 	if err := s.Primary.RefuseTx(ctx, strategy.APIKey); err != nil {
 		return "", err
 	}
+	call := commitCall(id, fields, was, is)
+	reply, err := s.store.Write(ctx, strategy.APIKey, commitScript, call.Keys, call.Args)
+	if err != nil {
+		return "", err
+	}
+	return reply.ToString()
+}
+
+func commitCall(id uuid.UUID, fields map[string]string, was, is *legacy.Key) strategy.Call {
 	set, unset, seen := differences(fields, was, is)
 	drop, add, keep := hashChanges(fields == nil, was, is)
 	args := []string{id.String(), bit(fields == nil)}
 	for _, list := range [][]string{seen, set, unset, drop, add, keep, indexOf(id, was, is), without(was.Tags, is.Tags), is.Tags} {
 		args = append(append(args, strconv.Itoa(len(list))), list...)
 	}
-	reply, err := s.store.Write(ctx, strategy.APIKey, commitScript, []string{redisKey(id), hashMap}, args)
-	if err != nil {
-		return "", err
-	}
-	return reply.ToString()
+	return strategy.Call{Keys: []string{redisKey(id), hashMap}, Args: args}
 }
 
 // differences gives the fields to write and to remove, and what the change is made
@@ -180,7 +188,8 @@ func hashChanges(isNew bool, was, is *legacy.Key) (drop, add, keep []string) {
 	if isNew {
 		return nil, is.Hashes(), nil
 	}
-	return without(was.Hashes(), is.Hashes()), without(is.Hashes(), was.Hashes()), was.Hashes()
+	drop = without(was.Hashes(), is.Hashes())
+	return drop, without(is.Hashes(), was.Hashes()), without(was.Hashes(), drop)
 }
 
 func without(list, others []string) (rest []string) {

@@ -27,7 +27,7 @@ func (s *onRedis) get(ctx context.Context, id uuid.UUID) (APIKey, error) {
 func (s *onRedis) create(ctx context.Context, id uuid.UUID, data *KeyData, native, legacyHash []byte, now time.Time) error {
 	l := legacy.Key{
 		ID: id.String(), NativeHash: hex.EncodeToString(native), LegacyHash: hex.EncodeToString(legacyHash),
-		CreatedAt: now, IsActive: true, ExpirationMode: expirationFixed,
+		CreatedAt: now, IsActive: true, ExpirationMode: expirationFixed, WeeklyResetDay: 1,
 	}
 	data.into(&l)
 	if err := l.SetExtra(data.Extra); err != nil {
@@ -76,13 +76,16 @@ const deleter = "system"
 
 func (s *onRedis) delete(ctx context.Context, id uuid.UUID, now time.Time) error {
 	_, err := s.change(ctx, id, func(l *legacy.Key) error {
-		l.IsDeleted, l.IsActive, l.DeletedAt = true, false, now.Truncate(time.Millisecond)
-		l.Extra = maps.Clone(l.Extra)
-		if l.Extra == nil {
-			l.Extra = make(map[string]string)
-		}
-		l.Extra["deletedBy"], l.Extra["deletedByType"] = deleter, deleter
+		markDeleted(l, now)
 		return nil
 	})
 	return err
+}
+
+// markDeleted notes who has deleted a key where it does not say so.
+func markDeleted(l *legacy.Key, at time.Time) {
+	l.IsDeleted, l.IsActive, l.DeletedAt = true, false, at.UTC().Truncate(time.Millisecond)
+	extra := map[string]string{"deletedBy": deleter, "deletedByType": deleter}
+	maps.Copy(extra, l.Extra)
+	l.Extra = extra
 }

@@ -120,6 +120,10 @@ func (r *Repo) load(ctx context.Context, hash *cache.Key) (*record, error) {
 // activate starts the key's life. Of several first validations one wins, and all
 // answer what it stored.
 func (r *Repo) activate(ctx context.Context, rec *record, hash cache.Key, now time.Time) (*record, error) {
+	return strategy.Follow(func() (*record, error) { return r.activateOnce(ctx, rec, hash, now) })
+}
+
+func (r *Repo) activateOnce(ctx context.Context, rec *record, hash cache.Key, now time.Time) (*record, error) {
 	if s := r.redis(); s != nil {
 		return s.activate(ctx, rec, &hash, now)
 	}
@@ -143,10 +147,12 @@ func (r *Repo) activate(ctx context.Context, rec *record, hash cache.Key, now ti
 }
 
 func (r *Repo) addNativeHash(ctx context.Context, id uuid.UUID, native []byte) error {
-	if s := r.redis(); s != nil {
-		return s.addNativeHash(ctx, id, native)
-	}
-	return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
-		return [][]byte{native}, r.queries.APIKeyAddHash(ctx, tx, db.APIKeyAddHashParams{ID: id, HashedKey: native})
+	return strategy.Followed(func() error {
+		if s := r.redis(); s != nil {
+			return s.addNativeHash(ctx, id, native)
+		}
+		return r.write(ctx, func(ctx context.Context, tx db.DBTX) ([][]byte, error) {
+			return [][]byte{native}, r.queries.APIKeyAddHash(ctx, tx, db.APIKeyAddHashParams{ID: id, HashedKey: native})
+		})
 	})
 }

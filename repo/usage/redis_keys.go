@@ -40,20 +40,24 @@ const (
 	eventsKey = "billing:events"
 	// noAccount stands for the account of records that have none.
 	noAccount = "none"
+	// requestPrefix starts the keys of requestIds.
+	requestPrefix = "relaystore:request:"
+	// accountCostPrefix starts those of [accountCostKey].
+	accountCostPrefix = "relaystore:usage:account:"
 )
 
 // accountCostKey names what relaystore keeps beside the layout, which has no costs by
 // account: a hash of cost:MODEL and requests:MODEL. The requests tell whether the costs
 // are complete: the service's own records are not in it.
 func accountCostKey(account string, res legacy.Resolution, bucket string) string {
-	return strings.TrimSuffix("relaystore:usage:account:"+tierWords[res]+":"+account+":"+bucket, ":")
+	return strings.TrimSuffix(accountCostPrefix+tierWords[res]+":"+account+":"+bucket, ":")
 }
 
 func requestKey(e *entry) string {
 	if e.RequestID == "" {
 		return "relaystore:record:" + e.id.String()
 	}
-	return "relaystore:request:" + e.requestHash.String()
+	return requestPrefix + e.requestHash.String()
 }
 
 var (

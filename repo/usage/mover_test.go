@@ -1,0 +1,262 @@
+package usage
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// movable is a process whose usage is copied from one primary to the other.
+func (b *redisBundle) movable(t *testing.T) *redisProcess {
+	t.Helper()
+	p := b.process(t, b.stack.RedisURL)
+	p.switches.Movers = map[strategy.DataType]strategy.Mover{strategy.Usage: p.Mover()}
+	return p
+}
+
+func (p *redisProcess) move(t *testing.T, to strategy.Config) {
+	t.Helper()
+	require.NoError(t, p.switches.Move(t.Context(), strategy.Usage, to, nil).Err())
+}
+
+// bucketed are the ends of names.
+var bucketed = regexp.MustCompile(`:(\d{4}-\d\d(?:-\d\d)?(?::\d\d)?)$`)
+
+// moved makes of what a service would have left what a move leaves: no record, no long
+// context, no week, no millionth rounded by itself, and TTLs from when a bucket ended.
+func (s *legacySums) moved(t require.TestingT, now time.Time) {
+	for key := range s.amounts {
+		if strings.HasPrefix(key, "usage:opus:") {
+			delete(s.amounts, key)
+			delete(s.ttls, key)
+		}
+	}
+	for key, fields := range s.hashes {
+		for name := range fields {
+			if strings.Contains(strings.ToLower(name), "longcontext") || strings.HasSuffix(name, "CostMicro") {
+				delete(s.hashes[key], name)
+			}
+		}
+	}
+	zone := time.FixedZone("", 8*3600)
+	for key, ttl := range s.ttls {
+		found := bucketed.FindStringSubmatch(key)
+		if ttl < 0 || found == nil {
+			continue
+		}
+		start, err := time.ParseInLocation("2006-01-02:15"[:len(found[1])], found[1], zone)
+		require.NoError(t, err, key)
+		end := map[int]time.Time{7: start.AddDate(0, 1, 0), 10: start.AddDate(0, 0, 1), 13: start.Add(time.Hour)}[len(found[1])]
+		if end.Before(now) {
+			s.ttls[key] = ttl - now.Sub(end)
+		}
+	}
+}
+
+// requireMoved compares all counters.
+func (b *redisBundle) requireMoved(t *testing.T, rt *rapid.T, records []Record) {
+	want, got := newLegacySums(), b.dump(t)
+	for _, r := range records {
+		want.record(r, 8)
+	}
+	want.moved(rt, time.Now().Add(-time.Minute)) // before the move began
+	for key, v := range got {
+		switch {
+		case strings.HasPrefix(key, "usage:opus:"), strings.HasPrefix(key, "usage:records:"), key == eventsKey:
+			delete(got, key)
+		case strings.Contains(key, ":model:") && v.kind == "hash":
+			delete(v.hash, "realCostMicro")
+			delete(v.hash, "ratedCostMicro")
+		}
+	}
+	want.requireSame(rt, got, records)
+}
+
+// TestUsageMovesThereAndBack records on one primary, then on the other, twice: each move
+// leaves the counters that the service would have, had it taken all of the records.
+func TestUsageMovesThereAndBack(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 3)
+	p := b.movable(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		b.empty(t)
+		p.move(t, onPostgres)
+		b.exec(t, `TRUNCATE usage_records, usage_requests, usage_pending, usage_rollups, usage_rollups_hourly, usage_rollups_daily,
+			usage_rollups_global, usage_rollups_global_daily, usage_totals, usage_imported, usage_imported_global`)
+		var records []Record
+		for range 2 {
+			records = append(records, p.draw(t, rt, b.keys)...)
+			p.move(t, onRedis)
+			p.repeat(t, rt, records)
+			b.requireMoved(t, rt, records)
+			records = append(records, p.draw(t, rt, b.keys)...)
+			p.move(t, onPostgres)
+			p.repeat(t, rt, records)
+			p.requireTotals(t, rt, records)
+		}
+	})
+}
+
+// draw records what lies in buckets that the layout keeps.
+func (p *redisProcess) draw(t *testing.T, rt *rapid.T, keys []string) (records []Record) {
+	for range rapid.IntRange(1, 10).Draw(rt, "records") {
+		n := rapid.Int64Range(0, 5000)
+		r := Record{
+			APIKeyID: rapid.SampledFrom(keys).Draw(rt, "key"), AccountID: rapid.SampledFrom(accounts).Draw(rt, "account"),
+			AccountType: "claude-official", Model: rapid.SampledFrom([]string{"gpt-5", "gpt-5-v1:0", "gemini-2.0-flash-exp:free", "claude-sonnet-4"}).Draw(rt, "model"),
+			InputTokens: n.Draw(rt, "input"), OutputTokens: n.Draw(rt, "output"), CacheCreationTokens: n.Draw(rt, "creation"),
+			CacheReadTokens: n.Draw(rt, "read"), RequestCount: 1,
+			Cost:      result.NewMoney(decimal.New(rapid.Int64Range(0, 1e13).Draw(rt, "cost"), -12)),
+			Timestamp: time.Now().UTC().Truncate(time.Second).Add(-time.Duration(rapid.Int64Range(0, 6*24*3600).Draw(rt, "ago")) * time.Second),
+		}
+		r.TotalTokens = r.InputTokens + r.OutputTokens + r.CacheCreationTokens + r.CacheReadTokens
+		if rapid.Bool().Draw(rt, "has a requestId") {
+			r.RequestID = uuid.NewString()
+		}
+		records = append(records, r)
+	}
+	for i, s := range p.RecordUsageBatch(t.Context(), records) {
+		require.NoError(rt, s.Err(), i)
+	}
+	return records
+}
+
+// repeat finds each requestId registered.
+func (p *redisProcess) repeat(t *testing.T, rt *rapid.T, records []Record) {
+	for _, r := range records {
+		if r.RequestID != "" {
+			s := p.RecordUsage(t.Context(), r)
+			require.NoError(rt, s.Err())
+			require.True(rt, s.Duplicate)
+		}
+	}
+}
+
+// requireTotals asks PostgreSQL for sums of keys and accounts.
+func (p *redisProcess) requireTotals(t *testing.T, rt *rapid.T, records []Record) {
+	want := map[string]Summary{}
+	for _, r := range records {
+		for _, id := range []string{r.APIKeyID, r.AccountID} {
+			s := want[id]
+			s.TotalRequests, s.TotalTokens, s.TotalCost = s.TotalRequests+1, s.TotalTokens+r.TotalTokens, s.TotalCost.Add(r.Cost)
+			want[id] = s
+		}
+	}
+	for id, w := range want {
+		q := StatsQuery{AccountID: id}
+		if id == "" {
+			continue
+		} else if id != accounts[1] && id != accounts[2] {
+			q = StatsQuery{APIKeyID: id}
+		}
+		got := total(t, p.Repo, q)
+		require.Equal(rt, w.TotalRequests, got.TotalRequests, id)
+		require.Equal(rt, w.TotalTokens, got.TotalTokens, id)
+		require.Equal(rt, w.TotalCost.Decimal().Round(9).String(), got.TotalCost.Decimal().Round(9).String(), id)
+	}
+}
+
+// A Redis that has counted more than PostgreSQL knows is refused, and stays as it is.
+func TestMoveRefusesWhatWasNotImported(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 2)
+	p := b.movable(t)
+	p.move(t, onPostgres)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	b.do(t, b.redis.B().Hset().Key("usage:"+b.keys[1]).FieldValue().FieldValue("totalRequests", "1").Build())
+	before := b.dump(t)
+	requireRefused(t, p.switches.Move(t.Context(), strategy.Usage, onRedis, nil).Err(), result.InvalidQuery, "primaryStorage")
+	require.Equal(t, before, b.dump(t))
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+}
+
+// What Redis has of an older copy goes; what the service has left of a key that it has
+// deleted, or what is no UUID's, stays.
+func TestMoveReplacesAnOlderCopy(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	p.move(t, onPostgres)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	today, k, gone := time.Now().UTC().Add(8*time.Hour).Format("2006-01-02"), b.keys[0], uuid.NewString()
+	stale := []string{
+		"usage:" + k + ":model:daily:older:" + today, "usage:global:daily:2026-01-01", "account_usage:" + accounts[1],
+		"relaystore:usage:account:total:none", "usage:model:daily:index:2026-01-01",
+	}
+	others := []string{"usage:" + gone, "usage:" + gone + ":model:daily:m:" + today, "usage:daily:somebody:" + today, "usage:opus:total:" + k}
+	for _, key := range append(stale, others...) {
+		b.do(t, b.redis.B().Hset().Key(key).FieldValue().FieldValue("requests", "1").FieldValue("cost:older", "1").Build())
+	}
+	p.move(t, onRedis)
+	found := func(keys []string) (n int64) {
+		n, err := b.redis.Do(t.Context(), b.redis.B().Exists().Key(keys...).Build()).AsInt64()
+		require.NoError(t, err)
+		return n
+	}
+	require.EqualValues(t, 1, found(stale), "of relaystore's own costs, those of no account are new")
+	require.EqualValues(t, len(others), found(others))
+	costs, err := b.redis.Do(t.Context(), b.redis.B().Hgetall().Key("relaystore:usage:account:total:none").Build()).AsStrMap()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"cost:m": "0.001", "requests:m": "1"}, costs)
+}
+
+// meddled is a mover behind whose comparison something happens.
+type meddled struct {
+	mover
+
+	meanwhile func()
+}
+
+func (m meddled) Compare(ctx context.Context, move strategy.Move) (int64, error) {
+	differ, err := m.mover.Compare(ctx, move)
+	m.meanwhile()
+	return differ, err
+}
+
+// A counter that expires while usage is moved stops nothing; one that is written does,
+// relaystore's own as well.
+func TestMoveAndForeignCounters(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	for key, code := range map[string]result.Code{
+		"usage:global:total": result.TransactionConflict, "relaystore:usage:account:total:none": result.TransactionConflict, "relaystore:request:x": result.TransactionConflict,
+	} {
+		p.switches.Movers[strategy.Usage] = meddled{mover{p.Repo}, func() {
+			b.do(t, b.redis.B().Hset().Key(key).FieldValue().FieldValue("x", "1").Build())
+		}}
+		require.ErrorIs(t, p.switches.Move(t.Context(), strategy.Usage, onPostgres, nil).Err(), code, key)
+	}
+	b.do(t, b.redis.B().Del().Key("relaystore:request:x").Build())
+	p.switches.Movers[strategy.Usage] = meddled{mover{p.Repo}, func() { b.do(t, b.redis.B().Del().Key("usage:global:total").Build()) }}
+	p.move(t, onPostgres)
+	require.EqualValues(t, 1, total(t, p.Repo, StatsQuery{APIKeyID: b.keys[0]}).TotalRequests)
+}
+
+// What waits in a journal is flushed before usage moves, and one in use is refused.
+func TestMoveAndTheJournal(t *testing.T) {
+	t.Parallel()
+	b := setupJournal(t, 1)
+	p := b.silent(t)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	m := mover{p.Repo}
+	requireRefused(t, m.Prepare(t.Context(), strategy.PrimaryRedis), result.InvalidQuery, "writeStrategy")
+	require.NoError(t, m.Prepare(t.Context(), strategy.PrimaryPostgres))
+	require.ErrorIs(t, m.ToRedis(t.Context(), strategy.Move{}), result.ReadOnly)
+	p.WriteBehind(false)
+	p.behind.journal.Start(p.flush)
+	require.NoError(t, m.Prepare(t.Context(), strategy.PrimaryRedis))
+	require.NoError(t, m.drained(t.Context()))
+	require.EqualValues(t, 1, b.count(t, "SELECT count(*) FROM usage_records"))
+}
