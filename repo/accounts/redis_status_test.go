@@ -230,6 +230,11 @@ func TestRedisServiceStates(t *testing.T) {
 	fields := s.hash(key)
 	require.Equal(t, []string{"limited", "false", "true", "active", reset.Format("2006-01-02T15:04:05.000Z")},
 		[]string{fields["rateLimitStatus"], fields["schedulable"], fields["rateLimitAutoStopped"], fields["status"], fields["rateLimitEndAt"]})
+	for _, schedulable := range []bool{false, true} { // a pause outlives the limit, whose own comes back with its end
+		require.NoError(t, b.accs.SetSchedulable(b.ctx(), id, schedulable).Err())
+		fields = s.hash(key)
+		require.Equal(t, []any{"false", schedulable}, []any{fields["schedulable"], fields["rateLimitAutoStopped"] == "true"})
+	}
 	s.do("HDEL", key, "rateLimitStatus", "rateLimitedAt", "rateLimitEndAt", "rateLimitAutoStopped")
 	s.do("HSET", key, "schedulable", "true")
 	require.Equal(t, accounts.Active, b.get(id).Status)
