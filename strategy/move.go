@@ -38,6 +38,9 @@ type Move struct {
 	Redis    *Redis
 	// To is the primary that is copied to.
 	To Primary
+	// First tells that it has never been the data type's primary: a record that only it
+	// holds is somebody else's, and stops the move (ErrForeign).
+	First bool
 	// Progress takes how many records are copied, and how many there are; 0 is unknown.
 	Progress func(done, total int64)
 }
@@ -76,6 +79,9 @@ var (
 	errBusy    = result.New(result.ReadOnly, "the data type's primary is being moved already")
 	errUndrain = result.New(result.QueryTimeout, "transactions that write the data type did not end within %s", drainPatience)
 )
+
+// ErrForeign refuses to delete at the new primary what was never this deployment's.
+var ErrForeign = result.Invalid("primaryStorage", "the new primary holds a record that the old one has not, and has never been the primary: import it first")
 
 type move struct {
 	*Switches
@@ -280,7 +286,7 @@ func (m *move) copy(ctx context.Context) error {
 func (m *move) hands() Move {
 	p := *m.Primary
 	p.fence = &fence{kind: m.kind, switches: m.Switches, holder: m.holder}
-	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), To: m.to.PrimaryStorage, Progress: func(done, total int64) {
+	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), To: m.to.PrimaryStorage, First: m.from.fence == 0, Progress: func(done, total int64) {
 		m.done.Store(done)
 		m.total.Store(total)
 		m.tell(MoveCopying)

@@ -76,6 +76,9 @@ func (m mover) ToRedis(ctx context.Context, mv strategy.Move) error {
 		return nil
 	})
 	for id := range gone {
+		if err == nil && mv.First {
+			err = strategy.ErrForeign.With("accountId", id.String())
+		}
 		if err == nil {
 			err = moving(id, l.delete(ctx, id))
 		}

@@ -53,7 +53,7 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 		return err
 	}
 	for page := range slices.Chunk(ids, moved) {
-		if err := m.clear(ctx, move.Postgres, s, page); err != nil {
+		if err := m.clear(ctx, move, s, page); err != nil {
 			return err
 		}
 	}
@@ -70,13 +70,13 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 	})
 }
 
-func (m mover) clear(ctx context.Context, p *strategy.Postgres, s *movedKeys, ids []uuid.UUID) error {
+func (m mover) clear(ctx context.Context, move strategy.Move, s *movedKeys, ids []uuid.UUID) error {
 	page, err := s.page(ctx, ids)
 	if err != nil {
 		return err
 	}
 	hashes := make(map[uuid.UUID][2]string)
-	err = p.Read(ctx, func(ctx context.Context, c db.DBTX) error {
+	err = move.Postgres.Read(ctx, func(ctx context.Context, c db.DBTX) error {
 		rows, err := m.queries.APIKeyImported(ctx, c, ids)
 		for _, row := range rows {
 			hashes[row.ID] = hashesOf(row.HashedKey, row.LegacyHash)
@@ -89,6 +89,11 @@ func (m mover) clear(ctx context.Context, p *strategy.Postgres, s *movedKeys, id
 	stale := slices.DeleteFunc(page, func(c copied) bool {
 		return !c.live() || hashes[c.id] == [2]string{c.key.NativeHash, c.key.LegacyHash}
 	})
+	for _, c := range stale {
+		if _, known := hashes[c.id]; move.First && !known {
+			return strategy.ErrForeign.With("keyId", c.id.String())
+		}
+	}
 	return s.commitAll(ctx, stale, func(i int) (legacy.Key, error) {
 		is := stale[i].key
 		markDeleted(&is, m.now())

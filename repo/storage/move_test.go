@@ -11,6 +11,8 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/apikeys"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -118,4 +120,34 @@ func TestMovesWithoutAMover(t *testing.T) {
 	require.NoError(t, to(strategy.Default(strategy.Session, false)))
 	require.NoError(t, client.Sessions.CreateSession(t.Context(), data).Err())
 	require.Equal(t, "primaryStorage", result.From(to(onRedis)).Field())
+}
+
+// What a Redis holds that has never been the primary is somebody else's: it is not
+// deleted, and stops the move.
+func TestMoveDeletesNothingForeign(t *testing.T) {
+	t.Parallel()
+	theirs := testclient.Config(t)
+	theirs.PrimaryRedisURL = testclient.LegacyRedis(t)
+	owner := testclient.OnRedis(t, theirs, strategy.APIKey, strategy.Account)
+	foreignKey, err := owner.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "theirs"}).Get()
+	require.NoError(t, err)
+	account := accounts.AccountData{Name: "a", Platform: accounts.Bedrock}
+	foreignAccount, err := owner.Accounts.CreateAccount(t.Context(), account).Get()
+	require.NoError(t, err)
+
+	cfg := testclient.Config(t)
+	cfg.PrimaryRedisURL = theirs.PrimaryRedisURL
+	client := testclient.Open(t, cfg)
+	require.NoError(t, client.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "ours"}).Err())
+	require.NoError(t, client.Accounts.CreateAccount(t.Context(), account).Err())
+	for kind, detail := range map[strategy.DataType][2]string{
+		strategy.APIKey: {"keyId", foreignKey.ID}, strategy.Account: {"accountId", foreignAccount.ID},
+	} {
+		failed := client.Storage.SwitchPrimary(t.Context(), kind, strategy.DefaultOn(strategy.PrimaryRedis, kind), nil).Err()
+		require.ErrorIs(t, failed, result.InvalidQuery)
+		require.Equal(t, detail[1], result.From(failed).Details[detail[0]])
+		require.Equal(t, strategy.PrimaryPostgres, state(t, client, kind).PrimaryStorage)
+	}
+	require.NoError(t, owner.APIKeys.GetAPIKey(t.Context(), foreignKey.ID).Err())
+	require.NoError(t, owner.Accounts.GetAccount(t.Context(), foreignAccount.ID).Err())
 }
