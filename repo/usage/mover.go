@@ -230,7 +230,7 @@ func (h *holding) at(res legacy.Resolution, name, model string) *tally {
 }
 
 func (t *tally) add(o *tally) {
-	t.Counter.Add(&o.Counter)
+	t.Add(&o.Counter)
 	t.cost, t.priced, t.charged = t.cost.Add(o.cost), t.priced+o.priced, t.charged || o.charged
 }
 

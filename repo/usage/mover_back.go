@@ -199,9 +199,8 @@ func (d *differ) more(at spot) (p *piece, less bool) {
 	p.Counter, p.cost, p.micro = has.Counter, has.cost, max(0, has.RatedMicro)
 	for _, told := range []*tally{d.had.cells[at], d.carried.cells[at]} {
 		if told != nil {
-			over := false
-			p.Counter, over = minus(p.Counter, told.Counter)
-			less = less || over
+			rest, over := minus(p.Counter, told.Counter)
+			p.Counter, less = rest, less || over
 			p.cost, p.micro = p.cost.Sub(told.cost), p.micro-microOf(told.cost)
 		}
 	}
