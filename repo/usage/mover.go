@@ -62,7 +62,7 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 	var done int64
 	for _, scope := range scopes {
 		err := m.owners(ctx, move.Postgres, scope, func(ids []uuid.UUID) error {
-			page, err := m.holdings(ctx, move.Postgres, w.keep, scope, ids)
+			page, err := m.holdings(ctx, move.Postgres, w.keep, w.keep.since(), scope, ids)
 			if err != nil {
 				return err
 			}
@@ -234,19 +234,37 @@ func (t *tally) add(o *tally) {
 	t.cost, t.priced, t.charged = t.cost.Add(o.cost), t.priced+o.priced, t.charged || o.charged
 }
 
+// since is from when on the layout has buckets of each resolution; and of those
+// that holdings have, which late records may have begun anew.
+func (k keeping) since(in ...*holding) map[legacy.Resolution]time.Time {
+	from := make(map[legacy.Resolution]time.Time, len(finest))
+	for _, res := range finest {
+		from[res], _ = k.around(res, k.now.Add(-kept[res]))
+	}
+	for _, h := range in {
+		for c := range h.cells {
+			if start, err := legacy.Start(c.res, c.name, k.zone); err == nil && start.Before(from[c.res]) {
+				from[c.res] = start
+			}
+		}
+	}
+	for _, res := range finest[:2] { // what is read at all begins with the months
+		if from[res].Before(from[legacy.Month]) {
+			from[legacy.Month], _ = k.around(legacy.Month, from[res])
+		}
+	}
+	return from
+}
+
 // holdings reads owners in PostgreSQL, fewer at a time where they have much.
-func (m mover) holdings(ctx context.Context, p *strategy.Postgres, keep keeping, scope Scope, ids []uuid.UUID) ([]*holding, error) {
+func (m mover) holdings(ctx context.Context, p *strategy.Postgres, keep keeping, from map[legacy.Resolution]time.Time, scope Scope, ids []uuid.UUID) ([]*holding, error) {
 	var spans []db.UsageMoveSpansRow
 	var totals []db.UsageMoveTotalsRow
 	_, offset := keep.now.In(keep.zone).Zone()
-	since := func(res legacy.Resolution) time.Time {
-		start, _ := keep.around(res, keep.now.Add(-kept[res]))
-		return start
-	}
 	err := p.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		spans, err = m.queries.UsageMoveSpans(ctx, c, db.UsageMoveSpansParams{
 			Scope: string(scope), Ids: ids, OffsetHours: int32(offset / 3600), //nolint:gosec // a zone's
-			HoursFrom: since(legacy.Hour), DaysFrom: since(legacy.Day), MonthsFrom: since(legacy.Month), RowLimit: movedRows,
+			HoursFrom: from[legacy.Hour], DaysFrom: from[legacy.Day], MonthsFrom: from[legacy.Month], RowLimit: movedRows,
 		})
 		if err == nil {
 			totals, err = m.queries.UsageMoveTotals(ctx, c, db.UsageMoveTotalsParams{Scope: string(scope), Ids: ids, RowLimit: movedRows})
@@ -262,11 +280,11 @@ func (m mover) holdings(ctx context.Context, p *strategy.Postgres, keep keeping,
 		return nil, result.New(result.LimitExceeded, "a key or an account has usage of more models than a move takes").With("id", ids[0].String())
 	}
 	half := len(ids) / 2
-	first, err := m.holdings(ctx, p, keep, scope, ids[:half])
+	first, err := m.holdings(ctx, p, keep, from, scope, ids[:half])
 	if err != nil {
 		return nil, err
 	}
-	second, err := m.holdings(ctx, p, keep, scope, ids[half:])
+	second, err := m.holdings(ctx, p, keep, from, scope, ids[half:])
 	return append(first, second...), err
 }
 

@@ -53,7 +53,11 @@ func (m mover) addTo(ctx context.Context, move strategy.Move, scope Scope, ids [
 	cfg.Primary = move.Postgres // past the fence
 	inMove := &Repo{Config: cfg, queries: m.queries, now: m.now}
 	keep := m.keeping(move)
-	page, err := m.holdings(ctx, move.Postgres, keep, scope, ids)
+	var read []*holding
+	for _, id := range ids {
+		read = append(read, inRedis[id])
+	}
+	page, err := m.holdings(ctx, move.Postgres, keep, keep.since(read...), scope, ids)
 	if err != nil {
 		return err
 	}
@@ -125,25 +129,31 @@ func (d *differ) buckets(res legacy.Resolution) []string {
 }
 
 // bucket makes the pieces of one. What it has beyond its models, from versions that did
-// not count them, is the unknown model's.
+// not count them, is the unknown model's. One that has less than is told of it was begun
+// anew after it had expired: how much of it is new, wider ones tell.
 func (d *differ) bucket(b bucket) {
+	rest, over := d.more(spot{b, ""})
 	var made []*piece
-	rest := d.more(spot{b, ""})
-	over := false
 	for _, model := range d.models(b) {
-		p := d.more(spot{b, model})
-		rest.Counter, over = minus(rest.Counter, p.Counter, over)
+		p, less := d.more(spot{b, model})
+		over = over || less
+		rest.Counter, less = minus(rest.Counter, p.Counter)
+		over = over || less
 		rest.cost = decimal.Max(decimal.Zero, rest.cost.Sub(p.cost))
 		made = append(made, p)
 	}
-	if over && b.res == legacy.Total { // the models of all time know less than months do
-		made, rest = nil, d.more(spot{b, ""})
+	switch {
+	case over && b.res != legacy.Total:
+		return
+	case over: // the models of all time know less than months do
+		made = nil
+		rest, _ = d.more(spot{b, ""})
 	}
 	if d.has.scope == ScopeKey {
 		rest.cost = decimal.Zero // charge divides it
 	}
 	made = withRest(made, rest)
-	made = slices.DeleteFunc(made, func(p *piece) bool { return blank(p.Counter) && sameAmount(p.cost, decimal.Zero) })
+	made = slices.DeleteFunc(made, func(p *piece) bool { return blank(p.Counter) && d.isNoise(b, p.cost) })
 	if d.has.scope == ScopeKey {
 		made = d.charge(b, made)
 	}
@@ -165,47 +175,52 @@ func withRest(made []*piece, rest *piece) []*piece {
 	return append(made, rest)
 }
 
-func (d *differ) models(b bucket) (models []string) {
-	for c := range d.has.cells {
-		if c.bucket == b && c.model != "" {
-			models = append(models, c.model)
+// models are those of a bucket on either side, but for the unknown one: that has what is
+// left.
+func (d *differ) models(b bucket) []string {
+	models := make(map[string]struct{})
+	for _, h := range []*holding{d.has, d.had} {
+		for c := range h.cells {
+			if c.bucket == b && c.model != "" && c.model != unknownModel {
+				models[c.model] = struct{}{}
+			}
 		}
 	}
-	slices.Sort(models)
-	return models
+	return slices.Sorted(maps.Keys(models))
 }
 
-// more gives what a counter has that is not told yet.
-func (d *differ) more(at spot) *piece {
-	p := &piece{spot: at}
+// more gives what a counter has that is not told yet; less is that it has less of something.
+func (d *differ) more(at spot) (p *piece, less bool) {
+	p = &piece{spot: at}
 	has := d.has.cells[at]
 	if has == nil {
-		return p
+		has = &tally{}
 	}
 	p.Counter, p.cost, p.micro = has.Counter, has.cost, max(0, has.RatedMicro)
 	for _, told := range []*tally{d.had.cells[at], d.carried.cells[at]} {
 		if told != nil {
-			p.Counter, _ = minus(p.Counter, told.Counter, false)
+			rest, over := minus(p.Counter, told.Counter)
+			p.Counter, less = rest, less || over
 			p.cost, p.micro = p.cost.Sub(told.cost), p.micro-microOf(told.cost)
 		}
 	}
-	p.Total = max(p.Total, p.Input+p.Output)
 	p.micro = max(0, p.micro)
-	if !has.charged || p.cost.IsNegative() {
-		p.cost = decimal.Zero
-	}
-	if d.has.scope == ScopeKey && at.model != "" {
+	if d.has.scope == ScopeKey && at.model != "" || !has.charged {
 		p.cost = decimal.Zero // the layout has none
 	}
-	return p
+	if p.cost.IsNegative() {
+		less = less || !sameAmount(p.cost, decimal.Zero)
+		p.cost = decimal.Zero
+	}
+	return p, less
 }
 
 func blank(c legacy.Counter) bool {
 	return c.Requests|c.Input|c.Output|c.CacheCreation|c.CacheRead|c.Total == 0
 }
 
-// minus takes b from a, never below 0; over tells, or keeps telling, that a figure would be.
-func minus(a, b legacy.Counter, over bool) (legacy.Counter, bool) {
+// minus takes b from a, never below 0; over tells that a figure would be.
+func minus(a, b legacy.Counter) (rest legacy.Counter, over bool) {
 	sub := func(a, b int64) int64 {
 		if b > a {
 			over = true
@@ -213,21 +228,22 @@ func minus(a, b legacy.Counter, over bool) (legacy.Counter, bool) {
 		}
 		return a - b
 	}
-	return legacy.Counter{
+	rest = legacy.Counter{
 		Requests: sub(a.Requests, b.Requests), Input: sub(a.Input, b.Input), Output: sub(a.Output, b.Output),
 		CacheCreation: sub(a.CacheCreation, b.CacheCreation), CacheRead: sub(a.CacheRead, b.CacheRead), Total: sub(a.Total, b.Total),
-	}, over
+	}
+	return rest, over
 }
 
 // charge divides what a key's bucket cost more among the models, as the millionths have
 // grown, or the tokens; the rest of rounding is the dearest one's.
 func (d *differ) charge(b bucket, made []*piece) []*piece {
-	whole := d.more(spot{b, ""})
+	whole, _ := d.more(spot{b, ""})
 	if !whole.cost.IsPositive() {
 		return made
 	}
 	if len(made) == 0 {
-		if sameAmount(whole.cost, decimal.Zero) {
+		if d.isNoise(b, whole.cost) {
 			return nil
 		}
 		made = []*piece{{spot: spot{b, unknownModel}}}
@@ -252,6 +268,13 @@ func (d *differ) charge(b bucket, made []*piece) []*piece {
 	}
 	dearest.cost = dearest.cost.Add(rest)
 	return made
+}
+
+// isNoise tells that Redis' floats may have left an amount, in a bucket that is one sum of
+// some thousand.
+func (d *differ) isNoise(b bucket, amount decimal.Decimal) bool {
+	whole := d.has.cells[spot{b, ""}]
+	return amount.IsZero() || whole != nil && amount.Cmp(whole.cost.Shift(-13)) <= 0
 }
 
 // carry makes the wider buckets know of a piece.
@@ -287,7 +310,8 @@ func (d *differ) spans(before []ImportedSpan) []ImportedSpan {
 		}
 		s.Requests, s.InputTokens, s.OutputTokens = s.Requests+p.Requests, s.InputTokens+p.Input, s.OutputTokens+p.Output
 		s.CacheCreationTokens, s.CacheReadTokens = s.CacheCreationTokens+p.CacheCreation, s.CacheReadTokens+p.CacheRead
-		s.TotalTokens, s.Cost = s.TotalTokens+p.Total, s.Cost.Add(result.NewMoney(p.cost))
+		s.TotalTokens = max(s.TotalTokens+p.Total, s.InputTokens+s.OutputTokens)
+		s.Cost = s.Cost.Add(result.NewMoney(p.cost))
 		spans = append(spans, s)
 	}
 	return spans

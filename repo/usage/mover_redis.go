@@ -86,7 +86,8 @@ func (m mover) foreign(ctx context.Context, move strategy.Move) (orphans map[uui
 			return err
 		}
 		for part := range slices.Chunk(ids, movedOwners) {
-			here, err := m.holdings(ctx, move.Postgres, m.keeping(move), ScopeKey, part)
+			keep := m.keeping(move)
+			here, err := m.holdings(ctx, move.Postgres, keep, keep.since(), ScopeKey, part)
 			if err != nil {
 				return err
 			}
