@@ -19,12 +19,26 @@ func TestDefault(t *testing.T) { run(t, config(t), repotest.Full) }
 
 func TestCacheOff(t *testing.T) {
 	cfg := config(t)
+	switchCached(t, cfg, strategy.Config{PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough})
+	run(t, cfg, repotest.Full)
+}
+
+// The primary is asked before its cache.
+func TestDatabaseFirst(t *testing.T) {
+	cfg := config(t)
+	first := strategy.Default(strategy.Session, false)
+	first.ReadStrategy = strategy.DatabaseFirst
+	switchCached(t, cfg, first)
+	run(t, cfg, repotest.Full)
+}
+
+// switchCached switches the data types that have a cache.
+func switchCached(t *testing.T, cfg repo.Config, to strategy.Config) {
+	t.Helper()
 	c := testclient.Open(t, cfg)
 	for _, data := range []strategy.DataType{strategy.APIKey, strategy.Account, strategy.Session} {
-		off := strategy.Config{PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
-		require.NoError(t, c.Storage.SwitchStorageStrategy(t.Context(), data, off).Err())
+		require.NoError(t, c.Storage.SwitchStorageStrategy(t.Context(), data, to).Err())
 	}
-	run(t, cfg, repotest.Full)
 }
 
 func TestWithoutRedis(t *testing.T) {
