@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
@@ -34,12 +36,17 @@ func playStore(role string) error {
 		return err
 	}
 	if role != "write" {
-		return s.Move(ctx, strategy.Session, config(strategy.Primary(role)), func(p strategy.Progress) {
-			fmt.Println("at", p.Step)
-			if p.Step == os.Getenv(holdVar) {
-				select {}
+		for {
+			err := s.Move(ctx, strategy.Session, config(strategy.Primary(role)), func(p strategy.Progress) {
+				fmt.Println("at", p.Step)
+				if p.Step == os.Getenv(holdVar) {
+					select {}
+				}
+			}).Err()
+			if !errors.Is(err, result.TransactionConflict) { // a machine so busy that it lost its lease
+				return err
 			}
-		}).Err()
+		}
 	}
 	for {
 		id := uuid.NewString()

@@ -74,7 +74,7 @@ func openStore(ctx context.Context, databaseURL, redisURL string) (*store, error
 		Primary: p, Redis: redis, Machinery: strategy.Machinery{Cache: true, Redis: true}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Movers: map[strategy.DataType]strategy.Mover{strategy.Session: mover{}},
 	}}
-	s.Lease(500*time.Millisecond, 0)
+	s.Lease(3*time.Second, 0) // a busy machine must not lose it
 	s.place = s.Place(strategy.Session)
 	s.Guard(p)
 	s.primary = p.For(strategy.Session)
