@@ -5,12 +5,9 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/rueidis"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
@@ -22,12 +19,8 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/storage"
 	"github.com/seed14a526e0/relaystore/repo/usage"
-	"github.com/seed14a526e0/relaystore/schema"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
-
-// closeGrace is how long Close listens, after its deadline, for what is not written.
-const closeGrace = 250 * time.Millisecond
 
 // Client is the contract's DatabaseClient: one repo an interface.
 type Client struct {
@@ -171,42 +164,6 @@ func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
 	return c.switches.CheckStored()
 }
 
-// redisPrimary connects when a data type is first asked for there.
-func redisPrimary(cfg Config) *strategy.Redis {
-	if cfg.PrimaryRedisURL == "" {
-		return nil
-	}
-	connect := func(tune func(*rueidis.ClientOption)) (rueidis.Client, error) {
-		opt, err := rueidis.ParseURL(cfg.PrimaryRedisURL)
-		if err != nil {
-			return nil, err
-		}
-		opt.Dialer.Timeout, opt.ConnWriteTimeout = cfg.ConnectTimeout, cfg.OpTimeout
-		opt.DisableCache, opt.DisableRetry, opt.ForceSingleClient = true, true, opt.Sentinel.MasterSet == ""
-		if cfg.RedisOption != nil {
-			cfg.RedisOption(&opt)
-		}
-		tune(&opt)
-		return rueidis.NewClient(opt)
-	}
-	return &strategy.Redis{
-		Retry: strategy.DefaultRetry, OpTimeout: cfg.OpTimeout, EncryptionKey: cfg.LegacyEncryptionKey,
-		Zone:    time.FixedZone("", *cfg.LegacyZoneOffset*3600),
-		Connect: func() (rueidis.Client, error) { return connect(func(*rueidis.ClientOption) {}) },
-		Watch: func(prefixes []string, changed func([]rueidis.RedisMessage)) (rueidis.Client, error) {
-			return connect(func(opt *rueidis.ClientOption) {
-				opt.DisableCache, opt.AlwaysRESP2 = false, false
-				opt.PipelineMultiplex, opt.BlockingPipeline = -1, -1
-				opt.ClientTrackingOptions = []string{"BCAST"}
-				for _, p := range prefixes {
-					opt.ClientTrackingOptions = append(opt.ClientTrackingOptions, "PREFIX", p)
-				}
-				opt.OnInvalidations = changed
-			})
-		},
-	}
-}
-
 // startStorage is for when the repos are there to follow switches.
 func (c *Client) startStorage() {
 	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
@@ -279,129 +236,4 @@ func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 		return result.From(result.CacheError)
 	}
 	return nil
-}
-
-// openPool connects within ConnectTimeout and looks at the schema.
-func (c *Client) openPool(ctx context.Context, cfg Config) error {
-	connecting, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
-	defer cancel()
-	if err := c.makePool(connecting, cfg); err != nil {
-		return unreachable(ctx, err)
-	}
-	if err := c.lookForPooler(connecting, cfg); err != nil {
-		return unreachable(ctx, err)
-	}
-	err := schema.Check(connecting, c.pool)
-	var state *schema.StateError
-	if err != nil && !errors.As(err, &state) {
-		return unreachable(ctx, err)
-	}
-	return err
-}
-
-// makePool needs no PostgreSQL that answers.
-func (c *Client) makePool(ctx context.Context, cfg Config) (err error) {
-	if c.pool = cfg.Pool; c.pool == nil {
-		c.ownsPool = true
-		c.pool, err = newPool(ctx, cfg)
-	}
-	return err
-}
-
-// unreachable makes every way of not answering ConnectionFailed, except that the
-// caller gave up.
-func unreachable(ctx context.Context, err error) error {
-	e := result.From(err)
-	switch e.Code {
-	case result.Cancelled, result.ConnectionTimeout, result.QueryTimeout, result.Internal:
-		if ctx.Err() == nil {
-			return result.From(result.ConnectionFailed)
-		}
-	}
-	return e
-}
-
-func newPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
-	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
-	if err != nil {
-		return nil, err
-	}
-	pc.MaxConns = int32(cfg.MaxConns) //nolint:gosec // Validate bounds it
-	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
-	pc.ConnConfig.Tracer = tracer(cfg)
-	pc.PingTimeout = cfg.OpTimeout                          // a half-open connection must not hold its caller
-	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, and Go's text is taken for that
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "relaystore"
-	}
-	return pgxpool.NewWithConfig(ctx, pc)
-}
-
-func tracer(cfg Config) pgx.QueryTracer {
-	meter := &strategy.Meter{Slow: cfg.SlowQuery}
-	if cfg.Tracer == nil {
-		return meter
-	}
-	return multitracer.New(meter, cfg.Tracer)
-}
-
-// Close rolls open transactions back, writes what is still in memory, drains the
-// journal, ends the background work and closes the connections. What is not written
-// by ctx's deadline is an error with its number in details.remaining; under
-// write_behind, it stays in the journal for other processes. Past ctx's deadline it
-// stops waiting for calls that are still running and says so. A second Close gives
-// what the first one gave. Close of a transaction's own client rolls that back, where
-// it is still open.
-func (c *Client) Close(ctx context.Context) error {
-	if c.tx != nil {
-		c.tx.End("its client was closed")
-		return nil
-	}
-	c.close.Do(func() {
-		written, released := make(chan error, 1), make(chan struct{})
-		go func() {
-			c.Transactions.open.close()
-			c.outbox.Close()
-			c.switches.Close()
-			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
-			c.Monitoring.Close(ctx) // last, so that it stores what the others' took
-			c.release()
-			close(released)
-		}()
-		c.closeErr = writtenBy(ctx, written)
-		select {
-		case <-released:
-		case <-ctx.Done():
-			if n := c.pool.Stat().AcquiredConns(); n > 0 || c.closeErr == nil {
-				c.closeErr = errors.Join(c.closeErr, result.New(result.QueryTimeout, "the deadline of Close passed with %d database connections still in use", n))
-			}
-		}
-	})
-	return c.closeErr
-}
-
-// writtenBy waits until ctx ends, and then a moment to hear what is not written.
-func writtenBy(ctx context.Context, written <-chan error) error {
-	select {
-	case err := <-written:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-written:
-		return err
-	case <-time.After(closeGrace):
-		return nil
-	}
-}
-
-// release closes the connections, when the calls that hold them have ended.
-func (c *Client) release() {
-	c.cache.Close()
-	if c.switches != nil {
-		c.switches.Redis.Close()
-	}
-	if c.pool != nil && c.ownsPool {
-		c.pool.Close()
-	}
 }

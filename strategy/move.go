@@ -1,14 +1,11 @@
 package strategy
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -189,27 +186,6 @@ func (m *move) through(ctx context.Context) error {
 	return m.flip(ctx)
 }
 
-func (m *move) begin(ctx context.Context) error {
-	m.tell(MovePausing)
-	var n int64
-	err := m.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-		n, err = m.queries.StorageMoveBegin(ctx, tx, db.StorageMoveBeginParams{
-			DataType: string(m.kind), Epoch: m.from.fence, Holder: &m.holder, LeaseSeconds: m.leased().Seconds(),
-		})
-		return err
-	})
-	switch {
-	case err != nil:
-		m.giveUp(ctx) // it may have begun
-		return err
-	case n == 0:
-		return errBusy
-	}
-	return m.Look(ctx)
-}
-
-func (m *move) leased() time.Duration { return cmp.Or(m.lease, moveLease) }
-
 // pause is done when nobody writes any more.
 func (m *move) pause(ctx context.Context) error {
 	if m.from.PrimaryStorage == PrimaryPostgres {
@@ -248,65 +224,6 @@ func (m *move) drain(ctx context.Context) error {
 	}
 }
 
-// copies tells whether there is anything to copy. A type without a mover is moved only
-// where there is not; what the new primary holds is taken as it is then.
-func (m *move) copies(ctx context.Context) (bool, error) {
-	holds, err := m.holds(ctx)
-	switch {
-	case err != nil || !holds:
-		return false, err
-	case m.Movers[m.kind] == nil:
-		return false, result.Invalid("primaryStorage", "%s holds %s data, which this version does not copy: only an empty one is left", m.from.PrimaryStorage, m.kind)
-	}
-	return true, nil
-}
-
-func (m *move) holds(ctx context.Context) (holds bool, err error) {
-	if m.from.PrimaryStorage == PrimaryRedis {
-		return m.Redis.holds(ctx, m.kind)
-	}
-	err = m.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		holds, err = m.queries.StorageHolds(ctx, c, string(m.kind))
-		return err
-	})
-	return holds, err
-}
-
-func (m *move) copy(ctx context.Context) error {
-	if err := m.enter(ctx, MoveCopying); err != nil {
-		return err
-	}
-	mover := m.Movers[m.kind]
-	if m.to.PrimaryStorage == PrimaryRedis {
-		return mover.ToRedis(ctx, m.hands())
-	}
-	return mover.ToPostgres(ctx, m.hands())
-}
-
-func (m *move) hands() Move {
-	p := *m.Primary
-	p.fence = &fence{kind: m.kind, switches: m.Switches, holder: m.holder}
-	return Move{Postgres: &p, Redis: m.Redis.copying(m.token()), To: m.to.PrimaryStorage, First: m.from.fence == 0, Progress: func(done, total int64) {
-		m.done.Store(done)
-		m.total.Store(total)
-		m.tell(MoveCopying)
-	}}
-}
-
-func (m *move) compare(ctx context.Context) error {
-	differ, err := m.Movers[m.kind].Compare(ctx, m.hands())
-	if err == nil && differ > 0 {
-		err = result.New(result.Internal, "the copy differs in %d records: the primary stays", differ)
-	}
-	return err
-}
-
-// enter takes a step in the row, too.
-func (m *move) enter(ctx context.Context, step string) error {
-	m.tell(step)
-	return m.renew(ctx)
-}
-
 func (m *move) tell(step string) {
 	if step != MoveFlipping && step != MoveFlipped { // no steps of the row's
 		m.step.Store(&step)
@@ -314,68 +231,6 @@ func (m *move) tell(step string) {
 	if m.watch != nil {
 		m.watch(Progress{DataType: m.kind, From: m.from.PrimaryStorage, Step: step, Done: m.done.Load(), Total: m.total.Load()})
 	}
-}
-
-// keep renews the lease until ctx ends.
-func (m *move) keep(ctx context.Context, lose context.CancelCauseFunc) {
-	tick := time.NewTicker(cmp.Or(m.renewEvery, m.leased()/5))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := m.renew(ctx); errors.Is(err, errLost) {
-				lose(err)
-			}
-		}
-	}
-}
-
-func (m *move) renew(ctx context.Context) error {
-	var n int64
-	err := m.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
-		n, err = m.queries.StorageMoveRenew(ctx, tx, db.StorageMoveRenewParams{
-			DataType: string(m.kind), Holder: &m.holder, Step: m.step.Load(), Done: m.done.Load(), Total: m.total.Load(), LeaseSeconds: m.leased().Seconds(),
-		})
-		return err
-	})
-	if err == nil && n == 0 {
-		return errLost
-	}
-	return err
-}
-
-// flip is the one transaction that changes the primary. Where its outcome is unknown,
-// the epoch tells.
-func (m *move) flip(ctx context.Context) error {
-	err := m.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) error {
-		if err := m.queries.StorageStrategyLock(ctx, tx, string(m.kind)); err != nil {
-			return err
-		}
-		_, err := m.queries.StorageMoveFlip(ctx, tx, db.StorageMoveFlipParams{
-			DataType: string(m.kind), Holder: &m.holder, PrimaryStorage: string(m.to.PrimaryStorage),
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errLost
-		}
-		if err != nil {
-			return err
-		}
-		return m.set(ctx, tx, m.kind, m.to)
-	})
-	if err != nil && m.flipped(ctx) {
-		return nil
-	}
-	return err
-}
-
-func (m *move) flipped(ctx context.Context) bool {
-	if m.Look(context.WithoutCancel(ctx)) != nil {
-		return false
-	}
-	now := m.State(m.kind)
-	return now.PrimaryStorage == m.to.PrimaryStorage && now.fence == m.from.fence+1
 }
 
 // giveUp leaves the old primary in charge.
@@ -394,21 +249,4 @@ func (m *move) open(ctx context.Context) error {
 		return err
 	}
 	return m.Redis.repair(ctx, m.kind, m.token())
-}
-
-// Moves gives what is being moved now, by whichever process.
-func (s *Switches) Moves(ctx context.Context) (moves []Progress, err error) {
-	var rows []db.StorageMoveListRow
-	err = s.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		rows, err = s.queries.StorageMoveList(ctx, c)
-		return err
-	})
-	for _, r := range rows {
-		p := Progress{DataType: DataType(r.DataType), From: Primary(r.PrimaryStorage), Step: r.Step, Done: r.Done, Total: r.Total}
-		if r.BeganAt != nil && r.LeaseExpiresAt != nil {
-			p.Began, p.Lapses = r.BeganAt.UTC(), r.LeaseExpiresAt.UTC()
-		}
-		moves = append(moves, p)
-	}
-	return moves, err
 }
