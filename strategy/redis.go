@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -38,8 +39,11 @@ type Redis struct {
 
 	switches *Switches
 	token    string // of the move whose copy writes; else ""
-	mu       sync.Mutex
-	client   rueidis.Client
+
+	connecting singleflight.Group
+	mu         sync.Mutex
+	client     rueidis.Client
+	closed     bool
 }
 
 // DefaultZoneOffset is the legacy service's TIMEZONE_OFFSET, in hours.
@@ -50,7 +54,7 @@ func (r *Redis) Read(ctx context.Context, f func(context.Context, rueidis.Client
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	return r.Retry.Do(ctx, func() error {
-		client, err := r.connected()
+		client, err := r.connected(ctx)
 		if err != nil {
 			return err
 		}
@@ -58,11 +62,37 @@ func (r *Redis) Read(ctx context.Context, f func(context.Context, rueidis.Client
 	}, always)
 }
 
-func (r *Redis) connected() (rueidis.Client, error) {
+// connected gives the client, or what became of the one attempt to make it, which callers
+// wait for until their deadline.
+func (r *Redis) connected(ctx context.Context) (rueidis.Client, error) {
+	if client, err := r.known(); client != nil || err != nil {
+		return client, err
+	}
+	select {
+	case made := <-r.connecting.DoChan("", func() (any, error) { return r.connect() }):
+		client, _ := made.Val.(rueidis.Client)
+		return client, made.Err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, result.ConnectionTimeout
+	}
+}
+
+// known gives the client that there is; nil is that nobody has connected yet.
+func (r *Redis) known() (rueidis.Client, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.client != nil {
-		return r.client, nil
+	if r.closed {
+		return nil, result.ConnectionFailed
+	}
+	return r.client, nil
+}
+
+func (r *Redis) connect() (rueidis.Client, error) {
+	if client, err := r.known(); client != nil || err != nil {
+		return client, err
 	}
 	client, err := r.Connect()
 	if err != nil {
@@ -71,6 +101,12 @@ func (r *Redis) connected() (rueidis.Client, error) {
 	if cache.InCluster(context.Background(), client) {
 		client.Close()
 		return nil, result.Invalid("primaryStorage", "the Redis is a Cluster, which would spread a record's keys over its servers")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		client.Close()
+		return nil, result.ConnectionFailed
 	}
 	r.client = client
 	return client, nil
@@ -83,6 +119,7 @@ func (r *Redis) Close() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = true
 	if r.client != nil {
 		r.client.Close()
 	}
@@ -147,7 +184,7 @@ func (r *Redis) pass(ctx context.Context, t DataType) (string, error) {
 
 // run tells what it has found in the place of the epoch.
 func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, keys, args []string) (reply rueidis.RedisMessage, found string, err error) {
-	client, err := r.connected()
+	client, err := r.connected(ctx)
 	if err != nil {
 		return reply, "", err
 	}
@@ -192,7 +229,7 @@ func (r *Redis) repair(ctx context.Context, t DataType, found string) error {
 // hold lets nobody but the copy of a move write from now on.
 func (r *Redis) hold(ctx context.Context, t DataType, token string) error {
 	for {
-		client, err := r.connected()
+		client, err := r.connected(ctx)
 		if err != nil {
 			return err
 		}
@@ -215,7 +252,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1`)
 
 func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string) (done bool, err error) {
-	client, err := r.connected()
+	client, err := r.connected(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -226,9 +263,16 @@ func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string
 // copying gives the same primary for the copy of a move.
 func (r *Redis) copying(token string) *Redis {
 	return &Redis{
-		Connect: r.connected, Retry: r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
+		Connect: func() (rueidis.Client, error) { return r.connected(context.Background()) },
+		Retry:   r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
 		switches: r.switches, token: token,
 	}
+}
+
+// WrongType tells of a command's error that the key holds something else than it takes.
+func WrongType(err error) bool {
+	refused, answered := rueidis.IsRedisErr(err)
+	return answered && strings.HasPrefix(refused.Error(), "WRONGTYPE")
 }
 
 func (r *Redis) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

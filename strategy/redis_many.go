@@ -61,7 +61,7 @@ func fail(replies []Reply, at []int, err error) {
 func (r *Redis) runAll(ctx context.Context, t DataType, s *Script, epoch string, calls []Call, replies []Reply, at []int) (fenced []int, found string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OpTimeout)
 	defer cancel()
-	client, err := r.connected()
+	client, err := r.connected(ctx)
 	if err != nil {
 		fail(replies, at, err)
 		return nil, ""

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 const (
@@ -92,7 +93,7 @@ func listedKey(id string, reply rueidis.RedisResult) (*legacy.Key, error) {
 
 // unlessForeign lets a key of another type pass: names alone do not tell.
 func unlessForeign(err error) error {
-	if e, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(e.Error(), "WRONGTYPE") {
+	if strategy.WrongType(err) {
 		return nil
 	}
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
@@ -13,6 +12,7 @@ import (
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 	"github.com/seed14a526e0/relaystore/internal/legacy"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 // redisReads bounds the commands of one round trip.
@@ -293,7 +293,7 @@ func each[K, V any](ctx context.Context, r *redisReader, of []K, command func(K)
 			if err == nil {
 				v, err = read(&message)
 			}
-			if refused, is := rueidis.IsRedisErr(err); err != nil && !rueidis.IsRedisNil(err) && (!is || !strings.HasPrefix(refused.Error(), "WRONGTYPE")) {
+			if err != nil && !rueidis.IsRedisNil(err) && !strategy.WrongType(err) {
 				return nil, err
 			}
 			out = append(out, v)

@@ -1,0 +1,45 @@
+package strategy_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// Callers share one attempt to connect, and none waits for it beyond its own deadline.
+func TestRedisThatDoesNotConnect(t *testing.T) {
+	t.Parallel()
+	var attempts atomic.Int64
+	hangs := make(chan struct{})
+	t.Cleanup(func() { close(hangs) })
+	r := &strategy.Redis{OpTimeout: 20 * time.Millisecond, Connect: func() (rueidis.Client, error) {
+		attempts.Add(1)
+		select {
+		case <-hangs:
+		case <-time.After(10 * time.Second): // so that a caller who waits for it fails
+		}
+		return nil, errors.New("no answer")
+	}}
+	never := func(context.Context, rueidis.Client) error { return nil }
+	outcomes := make(chan error)
+	for range 20 {
+		go func() { outcomes <- r.Read(context.Background(), never) }()
+	}
+	for range 20 {
+		require.ErrorIs(t, <-outcomes, result.ConnectionTimeout)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, r.Read(gone, never), context.Canceled)
+	require.EqualValues(t, 1, attempts.Load())
+	r.Close()
+	require.ErrorIs(t, r.Read(t.Context(), never), result.ConnectionFailed)
+}
