@@ -184,3 +184,28 @@ func TestRefreshFollows(t *testing.T) {
 		})
 	}
 }
+
+// An account that cannot be read is no account that is gone: a list fails, and so does a
+// move, which would delete it at the other primary.
+func TestUnreadableAccounts(t *testing.T) {
+	b := setup(t, onRedis(t))
+	id := b.create(laid(accounts.Bedrock))
+	b.create(laid(accounts.Claude))
+	b.switchTo(strategy.PrimaryRedis)
+	s := b.service()
+	key := "bedrock_account:" + id
+	doc := s.text("GET", key)
+	s.do("SET", key, "{")
+	mv := b.move()
+	require.Equal(t, id, result.From(b.accs.Mover().ToPostgres(t.Context(), mv)).Details["accountId"])
+	_, err := b.accs.Mover().Compare(t.Context(), mv)
+	require.Equal(t, id, result.From(err).Details["accountId"])
+	page, err := b.accs.ListAccounts(t.Context(), accounts.ListFilters{}).Get()
+	require.NoError(t, err)
+	require.Equal(t, 1, page.Total, "a list leaves out what is damaged")
+	s.do("SET", key, doc)
+
+	s.do("ACL", "SETUSER", "default", "-hgetall")
+	require.Error(t, b.accs.ListAccounts(t.Context(), accounts.ListFilters{}).Err())
+	require.Error(t, b.accs.GetAvailableAccounts(t.Context(), accounts.AvailableFilters{}).Err())
+}

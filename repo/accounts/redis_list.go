@@ -100,6 +100,7 @@ func (l *legacyAccounts) all(ctx context.Context, platform string) ([]*found, er
 	return all, nil
 }
 
+// several reads accounts of one place, without those that are damaged.
 func (l *legacyAccounts) several(ctx context.Context, p legacy.AccountPlace, ids []uuid.UUID) (some []*found, err error) {
 	err = l.redis.Read(ctx, func(ctx context.Context, c rueidis.Client) error {
 		some = nil
@@ -111,9 +112,8 @@ func (l *legacyAccounts) several(ctx context.Context, p legacy.AccountPlace, ids
 		}
 		for i, reply := range c.DoMulti(ctx, asked...) {
 			content, err := reply.ToMessage()
-			_, answered := rueidis.IsRedisErr(err)
 			switch {
-			case answered, rueidis.IsRedisNil(err): // of another type, or gone
+			case strategy.WrongType(err), rueidis.IsRedisNil(err): // no account, or gone
 				continue
 			case err != nil:
 				return err

@@ -2,11 +2,13 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/rueidis"
 
 	"github.com/seed14a526e0/relaystore/db"
@@ -15,7 +17,7 @@ import (
 )
 
 // each gives the accounts, and how many there are on all, by the names of their keys: an
-// index may lack some, and making one is a write.
+// index may lack some, and making one is a write. One that is damaged is an error.
 func (l *legacyAccounts) each(ctx context.Context, take func(f *found, total int) error) error {
 	ids, err := l.named(ctx)
 	if err != nil {
@@ -31,11 +33,27 @@ func (l *legacyAccounts) each(ctx context.Context, take func(f *found, total int
 			if err != nil {
 				return err
 			}
+			if len(some) < len(part) {
+				if err := l.undamaged(ctx, part); err != nil {
+					return err
+				}
+			}
 			for _, f := range some {
 				if err := take(f, total); err != nil {
 					return moving(f.id, err)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// undamaged refuses accounts that are there and cannot be read: a move would take them
+// for deleted.
+func (l *legacyAccounts) undamaged(ctx context.Context, ids []uuid.UUID) error {
+	for _, id := range ids {
+		if _, err := l.find(ctx, id); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return moving(id, err)
 		}
 	}
 	return nil
