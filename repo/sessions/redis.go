@@ -93,17 +93,22 @@ return last
 
 var deleteScript = strategy.NewScript(goneScript + `return gone(ARGV[1])`)
 
-// revokeScript ends the sessions of an id, or those of a user, of whom it takes some.
+// revokeScript ends the sessions of an id, or those of a user, of whom it takes some, and
+// tells of how many members of the order.
 var revokeScript = strategy.NewScript(goneScript + `
-local found
+local key, found = '` + idsKey + `'
 if ARGV[1] ~= '' then
-	found = redis.call('ZRANGEBYLEX', '` + idsKey + `', '[' .. ARGV[1] .. ':', '(' .. ARGV[1] .. ';')
+	found = redis.call('ZRANGEBYLEX', key, '[' .. ARGV[1] .. ':', '(' .. ARGV[1] .. ';')
 else
-	found = redis.call('ZRANGE', '` + userKey + `' .. ARGV[2], 0, ARGV[3] - 1)
+	key = '` + userKey + `' .. ARGV[2]
+	found = redis.call('ZRANGE', key, 0, ARGV[3] - 1)
 end
 local n = 0
-for _, member in ipairs(found) do n = n + gone(string.sub(member, -64)) end
-return n
+for _, member in ipairs(found) do
+	n = n + gone(string.sub(member, -64))
+	redis.call('ZREM', key, member) -- also where the session is gone, and nobody has told
+end
+return {n, #found}
 `)
 
 var cleanupScript = strategy.NewScript(goneScript + `
@@ -135,6 +140,20 @@ func (s *onRedis) counted(ctx context.Context, script *strategy.Script, args ...
 	}
 	n, err := reply.AsInt64()
 	return int(n), err
+}
+
+// some is write for a script that deletes up to redisBatch at a time, and counts what it
+// has deleted and what it has looked at; more tells that there may be more.
+func (s *onRedis) some(ctx context.Context, script *strategy.Script, args ...string) (n int, more bool, err error) {
+	reply, err := s.write(ctx, script, args...)
+	if err != nil {
+		return 0, false, err
+	}
+	counts, err := reply.AsIntSlice()
+	if err != nil || len(counts) != 2 {
+		return 0, false, result.Internal
+	}
+	return int(counts[0]), counts[1] >= redisBatch, nil
 }
 
 func micros(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
@@ -196,16 +215,17 @@ func (s *onRedis) delete(ctx context.Context, hash cache.Key) error {
 }
 
 func (s *onRedis) revoke(ctx context.Context, id uuid.UUID) error {
-	return found(s.counted(ctx, revokeScript, id.String()))
+	n, _, err := s.some(ctx, revokeScript, id.String())
+	return found(n, err)
 }
 
 func (s *onRedis) revokeUser(ctx context.Context, userID string) (all Revoked, err error) {
 	for {
-		n, err := s.counted(ctx, revokeScript, "", userID, strconv.Itoa(redisBatch))
+		n, more, err := s.some(ctx, revokeScript, "", userID, strconv.Itoa(redisBatch))
 		if err != nil {
 			return Revoked{}, result.From(err).With("revokedSessions", all.RevokedSessions)
 		}
-		if all.RevokedSessions += n; n < redisBatch {
+		if all.RevokedSessions += n; !more {
 			return all, nil
 		}
 	}
@@ -222,17 +242,13 @@ func (s *onRedis) countExpired(ctx context.Context, now time.Time) (n int64, err
 func (s *onRedis) cleanup(ctx context.Context, now time.Time, progress func(deleted int)) (Cleaned, error) {
 	var all Cleaned
 	for {
-		reply, err := s.write(ctx, cleanupScript, micros(now), strconv.Itoa(redisBatch))
+		n, more, err := s.some(ctx, cleanupScript, micros(now), strconv.Itoa(redisBatch))
 		if err != nil {
 			return Cleaned{}, result.From(err).With("deletedSessions", all.DeletedSessions)
 		}
-		counts, err := reply.AsIntSlice()
-		if err != nil || len(counts) != 2 {
-			return Cleaned{}, result.From(result.Internal).With("deletedSessions", all.DeletedSessions)
-		}
-		all.DeletedSessions += int(counts[0])
+		all.DeletedSessions += n
 		progress(all.DeletedSessions)
-		if counts[1] < redisBatch {
+		if !more {
 			return all, nil
 		}
 	}

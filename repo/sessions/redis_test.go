@@ -2,6 +2,7 @@ package sessions_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,21 @@ func TestRedisManySessions(t *testing.T) {
 	require.True(t, b.says(b.process, keep).IsValid)
 	require.NoError(t, b.RevokeSession(t.Context(), page.Sessions[0].ID).Err())
 	require.True(t, b.unknown(b.process, keep))
+	require.Empty(t, b.redisKeys())
+}
+
+// What an order still names, and is gone, does not end a revocation early.
+func TestRedisRevokesBehindWhatIsGone(t *testing.T) {
+	b := onRedis(t)
+	token := b.create(alice())
+	for i := range 250 {
+		member := fmt.Sprintf("00000000-0000-7000-8000-%012d:%064d", i, i)
+		require.NoError(t, b.redis.Do(b.ctx(), b.redis.B().Zadd().Key("relaystore:sessions:user:alice").ScoreMember().ScoreMember(0, member).Build()).Error())
+	}
+	revoked, err := b.RevokeUserSessions(t.Context(), "alice").Get()
+	require.NoError(t, err)
+	require.Equal(t, 1, revoked.RevokedSessions)
+	require.True(t, b.unknown(b.process, token))
 	require.Empty(t, b.redisKeys())
 }
 
