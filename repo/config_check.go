@@ -16,101 +16,115 @@ import (
 
 // Validate names every field that is wrong or contradicts another.
 func (c Config) Validate() error {
-	return errors.Join(c.checkSources(), c.checkBounds(), c.checkTexts(), c.checkJournal())
+	return errors.Join(c.checkDatabase(), c.checkRedis(), c.checkSecrets(), c.checkBounds(), c.checkTexts(), c.checkJournal())
+}
+
+// faults are what is wrong with a config.
+type faults []error
+
+// when notes a fault of a field, if there is one.
+func (f *faults) when(wrong bool, field, format string, args ...any) {
+	if wrong {
+		*f = append(*f, result.Invalid(field, format, args...))
+	}
+}
+
+// parses notes that a text, where it is given, is not what read takes.
+func parses[T any](f *faults, field, text string, read func(string) (T, error)) {
+	if text != "" {
+		_, err := read(text)
+		f.when(err != nil, field, "cannot be parsed")
+	}
 }
 
 func (c Config) checkJournal() error {
-	var errs []error
-	bad := func(when bool, field, format string, args ...any) {
-		if when {
-			errs = append(errs, result.Invalid(field, format, args...))
-		}
-	}
+	var f faults
 	behind := c.UsageWrites == WriteBehind
-	bad(!behind && c.UsageWrites != "" && c.UsageWrites != WriteThrough, "RELAYSTORE_USAGE_WRITES", "must be %s or %s", WriteThrough, WriteBehind)
-	bad(behind && c.RedisURL == "", "RELAYSTORE_USAGE_WRITES", "%s needs REDIS_URL", WriteBehind)
-	bad(!behind && c.JournalReplicas != 0, "RELAYSTORE_JOURNAL_REPLICAS", "means nothing without %s", WriteBehind)
-	bad(!behind && c.JournalLimit != 0, "RELAYSTORE_JOURNAL_LIMIT", "means nothing without %s", WriteBehind)
-	bad(c.JournalReplicas < 0 || c.JournalReplicas > maxReplicas, "RELAYSTORE_JOURNAL_REPLICAS", "must lie between 0 and %d", maxReplicas)
-	bad(c.JournalLimit != 0 && (c.JournalLimit < minJournal || c.JournalLimit > maxJournal), "RELAYSTORE_JOURNAL_LIMIT",
+	f.when(!behind && c.UsageWrites != "" && c.UsageWrites != WriteThrough, "RELAYSTORE_USAGE_WRITES", "must be %s or %s", WriteThrough, WriteBehind)
+	f.when(behind && c.RedisURL == "", "RELAYSTORE_USAGE_WRITES", "%s needs REDIS_URL", WriteBehind)
+	f.when(!behind && c.JournalReplicas != 0, "RELAYSTORE_JOURNAL_REPLICAS", "means nothing without %s", WriteBehind)
+	f.when(!behind && c.JournalLimit != 0, "RELAYSTORE_JOURNAL_LIMIT", "means nothing without %s", WriteBehind)
+	f.when(c.JournalReplicas < 0 || c.JournalReplicas > maxReplicas, "RELAYSTORE_JOURNAL_REPLICAS", "must lie between 0 and %d", maxReplicas)
+	f.when(c.JournalLimit != 0 && (c.JournalLimit < minJournal || c.JournalLimit > maxJournal), "RELAYSTORE_JOURNAL_LIMIT",
 		"must lie between %d and %d", minJournal, maxJournal)
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
-func (c Config) checkSources() error {
-	var errs []error
-	bad := func(when bool, field, why string) {
-		if when {
-			errs = append(errs, result.Invalid(field, "%s", why))
-		}
+func (c Config) checkDatabase() error {
+	var f faults
+	f.when(c.DatabaseURL == "" && c.Pool == nil, "DATABASE_URL", "required, unless a Pool is passed in")
+	if c.Pool != nil {
+		f.when(c.DatabaseURL != "", "DATABASE_URL", "contradicts Pool: give one of them")
+		f.when(c.MaxConns != 0, "RELAYSTORE_MAX_CONNS", "contradicts Pool, which has its own bound")
+		f.when(c.ConnectTimeout != 0, "RELAYSTORE_CONNECT_TIMEOUT", "contradicts Pool, which has its own")
+		f.when(c.Tracer != nil, "DATABASE_URL", "required by Tracer: a Pool has its own")
+		f.when(c.SlowQuery != 0, "RELAYSTORE_SLOW_QUERY", "contradicts Pool, whose Meter has its own")
 	}
-	bad(c.DatabaseURL == "" && c.Pool == nil, "DATABASE_URL", "required, unless a Pool is passed in")
-	bad(c.DatabaseURL != "" && c.Pool != nil, "DATABASE_URL", "contradicts Pool: give one of them")
-	bad(c.MaxConns != 0 && c.Pool != nil, "RELAYSTORE_MAX_CONNS", "contradicts Pool, which has its own bound")
-	bad(c.ConnectTimeout != 0 && c.Pool != nil, "RELAYSTORE_CONNECT_TIMEOUT", "contradicts Pool, which has its own")
-	bad(c.Tracer != nil && c.Pool != nil, "DATABASE_URL", "required by Tracer: a Pool has its own")
-	bad(c.SlowQuery != 0 && c.Pool != nil, "RELAYSTORE_SLOW_QUERY", "contradicts Pool, whose Meter has its own")
-	bad(c.LegacyZoneOffset != nil && (*c.LegacyZoneOffset < -12 || *c.LegacyZoneOffset > 14), "RELAYSTORE_LEGACY_TZ_OFFSET", "must lie between -12 and 14")
-	bad(c.RedisURL == "" && c.RequireRedis, "RELAYSTORE_REQUIRE_REDIS", "contradicts an empty REDIS_URL")
-	bad(c.RedisURL == "" && c.RedisOption != nil, "REDIS_URL", "required by RedisOption")
-	bad(c.RedisURL == "" && c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
-	bad(c.RedisURL == "" && c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
-	bad(c.RedisURL == "" && c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
-	bad(c.RedisURL == "" && c.CachedSessions != 0, "RELAYSTORE_CACHED_SESSIONS", "means nothing without REDIS_URL")
-	bad(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
-	bad(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
-	bad(len(c.OAuth) > 0 && c.TokenRefresher != nil, "RELAYSTORE_OAUTH", "contradicts TokenRefresher: give one of them")
-	bad(c.RefreshAhead != 0 && len(c.OAuth) == 0 && c.TokenRefresher == nil, "RELAYSTORE_REFRESH_AHEAD", "means nothing without RELAYSTORE_OAUTH")
+	parses(&f, "DATABASE_URL", c.DatabaseURL, pgxpool.ParseConfig)
+	parses(&f, "RELAYSTORE_DIRECT_URL", c.DirectURL, pgxpool.ParseConfig)
+	return errors.Join(f...)
+}
+
+func (c Config) checkRedis() error {
+	var f faults
+	if c.RedisURL == "" {
+		f.when(c.RequireRedis, "RELAYSTORE_REQUIRE_REDIS", "contradicts an empty REDIS_URL")
+		f.when(c.RedisOption != nil, "REDIS_URL", "required by RedisOption")
+		f.when(c.MaxStaleness != 0, "RELAYSTORE_MAX_STALENESS", "means nothing without REDIS_URL")
+		f.when(c.StaleIfError != 0, "RELAYSTORE_STALE_IF_ERROR", "means nothing without REDIS_URL")
+		f.when(c.CachedKeys != 0, "RELAYSTORE_CACHED_KEYS", "means nothing without REDIS_URL")
+		f.when(c.CachedSessions != 0, "RELAYSTORE_CACHED_SESSIONS", "means nothing without REDIS_URL")
+	}
+	f.when(c.StaleIfError != 0 && c.StaleIfError < cmp.Or(c.MaxStaleness, DefaultMaxStaleness), "RELAYSTORE_STALE_IF_ERROR", "contradicts a longer RELAYSTORE_MAX_STALENESS")
+	if hours := c.LegacyZoneOffset; hours != nil {
+		f.when(*hours < -12 || *hours > 14, "RELAYSTORE_LEGACY_TZ_OFFSET", "must lie between -12 and 14")
+	}
+	parses(&f, "REDIS_URL", c.RedisURL, rueidis.ParseURL)
+	parses(&f, "RELAYSTORE_PRIMARY_REDIS_URL", c.PrimaryRedisURL, rueidis.ParseURL)
+	return errors.Join(f...)
+}
+
+func (c Config) checkSecrets() error {
+	var f faults
+	f.when(c.Keyset != nil && c.KeysetFile != "", "RELAYSTORE_KEYSET", "contradicts RELAYSTORE_KEYSET_FILE: give one of them")
+	f.when(len(c.OAuth) > 0 && c.TokenRefresher != nil, "RELAYSTORE_OAUTH", "contradicts TokenRefresher: give one of them")
+	f.when(c.RefreshAhead != 0 && len(c.OAuth) == 0 && c.TokenRefresher == nil, "RELAYSTORE_REFRESH_AHEAD", "means nothing without RELAYSTORE_OAUTH")
 	if _, err := oauth.New(c.OAuth); err != nil && len(c.OAuth) > 0 {
-		bad(true, "RELAYSTORE_OAUTH", result.From(err).Message)
+		f.when(true, "RELAYSTORE_OAUTH", "%s", result.From(err).Message)
 	}
 	if _, err := c.alertSecret(); err != nil {
-		bad(true, "RELAYSTORE_ALERT_SECRET", result.From(err).Message)
+		f.when(true, "RELAYSTORE_ALERT_SECRET", "%s", result.From(err).Message)
 	}
-	bad(c.AlertPrivateWebhooks && c.AlertSecret == "", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", "means nothing without RELAYSTORE_ALERT_SECRET")
+	f.when(c.AlertPrivateWebhooks && c.AlertSecret == "", "RELAYSTORE_ALERT_PRIVATE_WEBHOOKS", "means nothing without RELAYSTORE_ALERT_SECRET")
 	if c.Keyset != nil {
 		_, err := seal.New(c.Keyset)
-		bad(err != nil, "RELAYSTORE_KEYSET", seal.ErrKeyset.Error())
+		f.when(err != nil, "RELAYSTORE_KEYSET", "%s", seal.ErrKeyset)
 	}
-	if c.DatabaseURL != "" {
-		_, err := pgxpool.ParseConfig(c.DatabaseURL)
-		bad(err != nil, "DATABASE_URL", "cannot be parsed")
-	}
-	if c.DirectURL != "" {
-		_, err := pgxpool.ParseConfig(c.DirectURL)
-		bad(err != nil, "RELAYSTORE_DIRECT_URL", "cannot be parsed")
-	}
-	if c.RedisURL != "" {
-		_, err := rueidis.ParseURL(c.RedisURL)
-		bad(err != nil, "REDIS_URL", "cannot be parsed")
-	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 func (c Config) checkBounds() error {
-	var errs []error
-	if c.MaxConns < 0 || c.MaxConns > maxConnsLimit {
-		errs = append(errs, result.Invalid("RELAYSTORE_MAX_CONNS", "must lie between 1 and %d", maxConnsLimit))
+	var f faults
+	if n := c.MaxTransactions; n != 0 {
+		f.when(n < 0 || n >= c.conns(), "RELAYSTORE_MAX_TRANSACTIONS", "must lie between 1 and one less than the %d connections", c.conns())
 	}
-	if c.MaxTransactions < 0 || c.MaxTransactions > 0 && c.MaxTransactions >= c.conns() {
-		errs = append(errs, result.Invalid("RELAYSTORE_MAX_TRANSACTIONS", "must lie between 1 and one less than the %d connections", c.conns()))
-	}
-	if rate := c.ConsistencyChecks; !(rate <= 0 || rate >= minChecks && rate <= maxChecks) { // NaN as well
-		errs = append(errs, result.Invalid("RELAYSTORE_CONSISTENCY_CHECKS", "must lie between %g and %d, or be negative", minChecks, maxChecks))
-	}
-	if c.CachedKeys < 0 || c.CachedKeys > maxCachedKeys {
-		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_KEYS", "must lie between 1 and %d", maxCachedKeys))
-	}
-	if c.CachedSessions < 0 || c.CachedSessions > maxCachedKeys {
-		errs = append(errs, result.Invalid("RELAYSTORE_CACHED_SESSIONS", "must lie between 1 and %d", maxCachedKeys))
-	}
-	if n := c.MaxSessionData; n != 0 && (n < minSessionData || n > maxSessionData) {
-		errs = append(errs, result.Invalid("RELAYSTORE_MAX_SESSION_DATA", "must lie between %d and %d", minSessionData, maxSessionData))
+	rate := c.ConsistencyChecks
+	f.when(!(rate <= 0 || rate >= minChecks && rate <= maxChecks), // NaN as well
+		"RELAYSTORE_CONSISTENCY_CHECKS", "must lie between %g and %d, or be negative", minChecks, maxChecks)
+	for _, n := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"RELAYSTORE_MAX_CONNS", c.MaxConns, 1, maxConnsLimit},
+		{"RELAYSTORE_CACHED_KEYS", c.CachedKeys, 1, maxCachedKeys},
+		{"RELAYSTORE_CACHED_SESSIONS", c.CachedSessions, 1, maxCachedKeys},
+		{"RELAYSTORE_MAX_SESSION_DATA", c.MaxSessionData, minSessionData, maxSessionData},
+	} {
+		f.when(n.value != 0 && (n.value < n.low || n.value > n.high), n.name, "must lie between %d and %d", n.low, n.high)
 	}
 	for _, d := range []struct {
-		name      string
-		value     time.Duration
-		low, high time.Duration
+		name             string
+		value, low, high time.Duration
 	}{
 		{"RELAYSTORE_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, maxTimeout},
 		{"RELAYSTORE_OP_TIMEOUT", c.OpTimeout, time.Millisecond, maxTimeout},
@@ -121,11 +135,9 @@ func (c Config) checkBounds() error {
 		{"RELAYSTORE_REFRESH_AHEAD", c.RefreshAhead, time.Second, maxStale},
 		{"RELAYSTORE_SLOW_QUERY", c.SlowQuery, time.Millisecond, maxTimeout},
 	} {
-		if d.value != 0 && (d.value < d.low || d.value > d.high) {
-			errs = append(errs, result.Invalid(d.name, "must lie between %s and %s", d.low, d.high))
-		}
+		f.when(d.value != 0 && (d.value < d.low || d.value > d.high), d.name, "must lie between %s and %s", d.low, d.high)
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 func (c Config) checkTexts() error {

@@ -55,8 +55,8 @@ func TestConfigNamesEveryContradiction(t *testing.T) {
 			repo.Config{DatabaseURL: "postgres://x/db", RedisURL: "redis://x", UsageWrites: "write_around"}, []string{"RELAYSTORE_USAGE_WRITES"},
 		},
 		"unreadable": {
-			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2"},
-			[]string{"DATABASE_URL", "RELAYSTORE_DIRECT_URL", "REDIS_URL"},
+			repo.Config{DatabaseURL: "postgres://hunter2@%zz", DirectURL: "postgres://%zz", RedisURL: "http://hunter2", PrimaryRedisURL: "http://hunter2"},
+			[]string{"DATABASE_URL", "RELAYSTORE_DIRECT_URL", "REDIS_URL", "RELAYSTORE_PRIMARY_REDIS_URL"},
 		},
 		"keysets": {
 			repo.Config{DatabaseURL: "postgres://x/db", Keyset: &keyset.Handle{}, KeysetFile: "keyset.json"},
