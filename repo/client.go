@@ -139,6 +139,7 @@ func (c *Client) inside(p *strategy.Postgres, tx *strategy.Tx, opts TxOptions) *
 	in.APIKeys = c.APIKeys.InTx(p.For(strategy.APIKey), in.Usage)
 	in.Accounts = c.Accounts.InTx(p.For(strategy.Account), in.Usage)
 	in.Sessions = c.Sessions.InTx(p.For(strategy.Session))
+	in.LegacyObjects = c.LegacyObjects.InTx(p)
 	in.Transactions = &Transactions{client: in, primary: p, open: c.Transactions.open, opts: opts}
 	return in
 }

@@ -52,6 +52,13 @@ type Repo struct {
 // New makes a Repo.
 func New(cfg Config) *Repo { return &Repo{cfg, db.New()} }
 
+// InTx gives the same objects inside a transaction, which p is of.
+func (r *Repo) InTx(p *strategy.Postgres) *Repo {
+	in := *r
+	in.Primary = p
+	return &in
+}
+
 var errNoKeyset = result.Invalid("RELAYSTORE_KEYSET", "required by objects of another service; relaystore keyset create makes one")
 
 // Put stores objects, over those of the same kind and id, and tells how many have

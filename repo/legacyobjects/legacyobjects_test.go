@@ -2,6 +2,7 @@ package legacyobjects_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +11,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
+	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
@@ -84,4 +86,28 @@ func TestPutRefuses(t *testing.T) {
 		require.ErrorIs(t, err, result.InvalidQuery)
 		require.Equal(t, field, result.From(err).Details["field"])
 	}
+}
+
+func TestObjectsInTransactions(t *testing.T) {
+	t.Parallel()
+	cfg := testclient.Config(t)
+	var err error
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	client := testclient.Open(t, cfg)
+	undone := errors.New("undone")
+	for id, outcome := range map[string]error{"kept": nil, "undone": undone} {
+		require.Equal(t, outcome, client.Transactions.InTransaction(t.Context(), repo.TxOptions{}, func(in *repo.Client) error {
+			objects := []legacyobjects.Object{{Kind: "user", ID: id, Data: []byte("d")}}
+			_, err := in.LegacyObjects.Put(t.Context(), objects)
+			require.NoError(t, err)
+			listed, err := in.LegacyObjects.List(t.Context(), "user", "", 10)
+			require.NoError(t, err)
+			require.Contains(t, listed, objects[0])
+			return outcome
+		}))
+	}
+	listed, err := client.LegacyObjects.List(t.Context(), "user", "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []legacyobjects.Object{{Kind: "user", ID: "kept", Data: []byte("d")}}, listed)
 }
