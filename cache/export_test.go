@@ -150,8 +150,5 @@ func (o JournalOptions) Bounded(refused int, goneAfter time.Duration) JournalOpt
 // Consumer is the name of this process's consumer.
 func (j *Journal) Consumer() string { return j.name }
 
-// Streams are the names of the journal and of its refused entries.
-func (j *Journal) Streams() (stream, refused string) { return j.stream, j.refused }
-
 // Forget deletes the consumers that are gone.
 func (j *Journal) Forget(ctx context.Context) error { return j.forget(ctx, false) }

@@ -96,16 +96,6 @@ func (p CredentialsPatch) row(stored db.AccountGetCredentialsForUpdateRow, given
 	return next
 }
 
-// readTokens opens an account's secrets, with the version that storeTokens takes.
-func (r *Repo) readTokens(ctx context.Context, c db.DBTX, id uuid.UUID) (t texts, version int64, err error) {
-	row, err := r.queries.AccountGetCredentials(ctx, c, id)
-	if err != nil {
-		return t, 0, err
-	}
-	t, err = r.open(id, &newRecord(row).Sealed)
-	return t, row.CredentialsVersion, err
-}
-
 // storeTokens stores what a refresh gave for the credentials of a version, inside
 // write's transaction. It is false where they have changed since, or the account
 // is deleted. An empty refresh token, and nil scopes, keep those that are stored. The

@@ -23,6 +23,16 @@ type keyed struct {
 	keys *keyset.Handle
 }
 
+// readTokens opens an account's secrets, with the version that storeTokens takes.
+func (r *Repo) readTokens(ctx context.Context, c db.DBTX, id uuid.UUID) (t texts, version int64, err error) {
+	row, err := r.queries.AccountGetCredentials(ctx, c, id)
+	if err != nil {
+		return t, 0, err
+	}
+	t, err = r.open(id, &newRecord(row).Sealed)
+	return t, row.CredentialsVersion, err
+}
+
 func internalRepo(t *testing.T) *keyed {
 	t.Helper()
 	t.Parallel()

@@ -193,59 +193,71 @@ func (m mover) counters(ctx context.Context, redis *strategy.Redis, scope Scope,
 	return found, nil
 }
 
-// readInto adds the counters of some names to their owners'.
-func readInto(ctx context.Context, redis *strategy.Redis, names []string, found map[uuid.UUID]*holding, wanted func(uuid.UUID) bool) error {
-	type counterKey struct {
-		legacy.Name
+// ownedKey is a counter's key, and whose it is.
+type ownedKey struct {
+	legacy.Name
 
-		key   string
-		scope Scope
-		id    uuid.UUID
-	}
-	var hashes, texts []counterKey
+	key   string
+	scope Scope
+	id    uuid.UUID
+}
+
+// ownedKeys gives the counters of wanted owners: hashes, and texts, which are costs.
+func ownedKeys(names []string, wanted func(uuid.UUID) bool) (hashes, texts []ownedKey) {
 	for _, key := range names {
 		n, scope, id, is := ownerOf(key)
 		switch {
 		case !is || !wanted(id) || n.Kind == legacy.KeyRealCost:
 		case n.Kind == legacy.KeyCost:
-			texts = append(texts, counterKey{n, key, scope, id})
+			texts = append(texts, ownedKey{n, key, scope, id})
 		default:
-			hashes = append(hashes, counterKey{n, key, scope, id})
+			hashes = append(hashes, ownedKey{n, key, scope, id})
 		}
 	}
-	of := func(k counterKey) *holding {
-		if found[k.id] == nil {
-			found[k.id] = newHolding(k.scope, k.id)
-		}
-		return found[k.id]
-	}
+	return hashes, texts
+}
+
+// readInto adds the counters of some names to their owners'.
+func readInto(ctx context.Context, redis *strategy.Redis, names []string, found map[uuid.UUID]*holding, wanted func(uuid.UUID) bool) error {
+	hashes, texts := ownedKeys(names, wanted)
 	return redis.Read(ctx, func(ctx context.Context, c rueidis.Client) error {
 		r := &redisReader{client: c}
-		fields, err := each(ctx, r, hashes, func(k counterKey) rueidis.Completed { return c.B().Hgetall().Key(k.key).Build() }, (*rueidis.RedisMessage).AsStrMap)
+		fields, err := each(ctx, r, hashes, func(k ownedKey) rueidis.Completed { return c.B().Hgetall().Key(k.key).Build() }, (*rueidis.RedisMessage).AsStrMap)
 		if err != nil {
 			return err
 		}
-		amounts, err := each(ctx, r, texts, func(k counterKey) rueidis.Completed { return c.B().Get().Key(k.key).Build() }, (*rueidis.RedisMessage).ToString)
+		amounts, err := each(ctx, r, texts, func(k ownedKey) rueidis.Completed { return c.B().Get().Key(k.key).Build() }, (*rueidis.RedisMessage).ToString)
 		if err != nil {
 			return err
 		}
 		for i, k := range hashes {
-			switch {
-			case len(fields[i]) == 0: // it has expired
-			case k.Kind == legacy.Foreign:
-				of(k).takeCosts(k.Name, fields[i])
-			default:
-				of(k).at(k.Resolution, k.Bucket, k.Model).takeCounts(fields[i])
+			if len(fields[i]) > 0 { // else it has expired
+				k.takeHash(found, fields[i])
 			}
 		}
 		for i, k := range texts {
 			if amount, known := legacy.ParseAmount(amounts[i]); known {
-				t := of(k).at(k.Resolution, k.Bucket, "")
+				t := k.holding(found).at(k.Resolution, k.Bucket, "")
 				t.cost, t.charged = amount, true
 			}
 		}
 		return nil
 	})
+}
+
+func (k ownedKey) holding(found map[uuid.UUID]*holding) *holding {
+	if found[k.id] == nil {
+		found[k.id] = newHolding(k.scope, k.id)
+	}
+	return found[k.id]
+}
+
+func (k ownedKey) takeHash(found map[uuid.UUID]*holding, fields map[string]string) {
+	if k.Kind == legacy.Foreign {
+		k.holding(found).takeCosts(k.Name, fields)
+		return
+	}
+	k.holding(found).at(k.Resolution, k.Bucket, k.Model).takeCounts(fields)
 }
 
 // takeCounts sets the figures: a SCAN may give a name twice. allTokens are what they say,
