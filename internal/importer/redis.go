@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 const (
@@ -103,11 +104,11 @@ func (r *Redis) values(ctx context.Context, entries []Entry) ([]Entry, error) {
 	}
 	for i, answer := range r.client.DoMulti(ctx, reads...) {
 		e := &entries[at[i]]
-		if err := e.fill(answer); err != nil {
-			if _, isRedis := rueidis.IsRedisErr(err); !isRedis {
-				return nil, failed("a read", err)
-			}
+		switch err := e.fill(answer); {
+		case rueidis.IsRedisNil(err), strategy.WrongType(err):
 			e.Type = "none" // gone, or of another type by now
+		case err != nil:
+			return nil, failed("a read", err)
 		}
 	}
 	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Type == "none" }), nil
