@@ -109,18 +109,8 @@ func (b *bucket) charge() (amount decimal.Decimal, known bool) {
 
 // minus takes part from whole, never below 0; over tells that a figure would be.
 func minus(whole legacy.Counter, part *legacy.Counter) (rest legacy.Counter, over bool) {
-	sub := func(a, b int64) int64 {
-		if b > a {
-			over = true
-			return 0
-		}
-		return a - b
-	}
-	rest = legacy.Counter{
-		Requests: sub(whole.Requests, part.Requests), Input: sub(whole.Input, part.Input), Output: sub(whole.Output, part.Output),
-		CacheCreation: sub(whole.CacheCreation, part.CacheCreation), CacheRead: sub(whole.CacheRead, part.CacheRead),
-		Total: sub(whole.Total, part.Total), RatedMicro: max(0, whole.RatedMicro-max(0, part.RatedMicro)),
-	}
+	rest, over = whole.Minus(part)
+	rest.RatedMicro = max(0, whole.RatedMicro-max(0, part.RatedMicro))
 	rest.Total = max(rest.Total, rest.Input+rest.Output+rest.CacheCreation+rest.CacheRead)
 	return rest, over
 }

@@ -125,3 +125,20 @@ func (c *Counter) Add(o *Counter) {
 	c.RealMicro = max(c.RealMicro, 0) + max(o.RealMicro, 0)
 	c.Unsplit = c.Unsplit || o.Unsplit
 }
+
+// Minus takes the figures of another away, never below 0; over tells that one would be.
+// Millionths and what is ephemeral are left out.
+func (c *Counter) Minus(o *Counter) (rest Counter, over bool) {
+	sub := func(a, b int64) int64 {
+		if b > a {
+			over = true
+			return 0
+		}
+		return a - b
+	}
+	rest = Counter{
+		Requests: sub(c.Requests, o.Requests), Input: sub(c.Input, o.Input), Output: sub(c.Output, o.Output),
+		CacheCreation: sub(c.CacheCreation, o.CacheCreation), CacheRead: sub(c.CacheRead, o.CacheRead), Total: sub(c.Total, o.Total),
+	}
+	return rest, over
+}

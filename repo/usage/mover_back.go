@@ -137,7 +137,7 @@ func (d *differ) bucket(b bucket) {
 	for _, model := range d.models(b) {
 		p, less := d.more(spot{b, model})
 		over = over || less
-		rest.Counter, less = minus(rest.Counter, p.Counter)
+		rest.Counter, less = rest.Minus(&p.Counter)
 		over = over || less
 		rest.cost = decimal.Max(decimal.Zero, rest.cost.Sub(p.cost))
 		made = append(made, p)
@@ -199,7 +199,7 @@ func (d *differ) more(at spot) (p *piece, less bool) {
 	p.Counter, p.cost, p.micro = has.Counter, has.cost, max(0, has.RatedMicro)
 	for _, told := range []*tally{d.had.cells[at], d.carried.cells[at]} {
 		if told != nil {
-			rest, over := minus(p.Counter, told.Counter)
+			rest, over := p.Minus(&told.Counter)
 			p.Counter, less = rest, less || over
 			p.cost, p.micro = p.cost.Sub(told.cost), p.micro-microOf(told.cost)
 		}
@@ -217,22 +217,6 @@ func (d *differ) more(at spot) (p *piece, less bool) {
 
 func blank(c legacy.Counter) bool {
 	return c.Requests|c.Input|c.Output|c.CacheCreation|c.CacheRead|c.Total == 0
-}
-
-// minus takes b from a, never below 0; over tells that a figure would be.
-func minus(a, b legacy.Counter) (rest legacy.Counter, over bool) {
-	sub := func(a, b int64) int64 {
-		if b > a {
-			over = true
-			return 0
-		}
-		return a - b
-	}
-	rest = legacy.Counter{
-		Requests: sub(a.Requests, b.Requests), Input: sub(a.Input, b.Input), Output: sub(a.Output, b.Output),
-		CacheCreation: sub(a.CacheCreation, b.CacheCreation), CacheRead: sub(a.CacheRead, b.CacheRead), Total: sub(a.Total, b.Total),
-	}
-	return rest, over
 }
 
 // charge divides what a key's bucket cost more among the models, as the millionths have

@@ -127,7 +127,7 @@ func (k keeping) reaches(c spot, p, r *tally, scope Scope) bool {
 	if c.res == legacy.Total && c.model != "" {
 		return true // they are in what is of all models
 	}
-	_, over := minus(p.Counter, r.Counter)
+	_, over := p.Minus(&r.Counter)
 	paid := scope == ScopeAccount || !r.charged || p.cost.Cmp(r.cost) >= 0 || sameAmount(p.cost, r.cost)
 	return !over && paid
 }
@@ -145,7 +145,7 @@ func contradicts(inRedis *holding) bool {
 	if total == nil {
 		return true
 	}
-	_, over := minus(total.Counter, months.Counter)
+	_, over := total.Minus(&months.Counter)
 	return over || months.cost.Cmp(total.cost) > 0 && !sameAmount(months.cost, total.cost)
 }
 
