@@ -156,7 +156,9 @@ func TestRedisFixture(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{15, listed}, []int{page.Total, len(page.Keys)})
 	for _, k := range page.Keys {
-		require.Equal(t, jsonOf(t, s.get(k.ID)), jsonOf(t, k))
+		got := s.get(k.ID)
+		got.LastUsedAt = k.LastUsedAt // the validations are noted meanwhile
+		require.Equal(t, jsonOf(t, got), jsonOf(t, k))
 	}
 }
 
