@@ -62,12 +62,13 @@ type cell struct {
 
 func (c cell) String() string { return fmt.Sprintf("%s/%s/%d", c.key, c.model, c.day) }
 
-// record is one of a cell: all of them say the same.
+// record is one of a cell: all of them say the same. The layout has the cost of a model in
+// whole millionths of a dollar.
 func (l *usageLoad) record(c cell, requestID string) usage.Record {
 	r := usage.Record{
 		APIKeyID: c.key, AccountID: l.keys[len(l.keys)-1], AccountType: "claude", Model: c.model, RequestID: requestID,
 		InputTokens: 10, OutputTokens: 20, CacheCreationTokens: 3, CacheReadTokens: 4, TotalTokens: 37, RequestCount: 1,
-		Cost: result.NewMoney(decimal.New(1234567, -9)), Timestamp: l.since.AddDate(0, 0, c.day),
+		Cost: result.NewMoney(decimal.New(1234, -6)), Timestamp: l.since.AddDate(0, 0, c.day),
 	}
 	return r
 }
