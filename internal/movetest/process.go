@@ -34,7 +34,7 @@ const (
 
 	// hands is how many goroutines of a process write, each a step in pace.
 	hands = 2
-	pace  = 10 * time.Millisecond
+	pace  = 20 * time.Millisecond
 	// patience is how long a writer waits for a move to end.
 	patience = time.Minute
 )
@@ -78,8 +78,7 @@ func play(role string) error {
 	return client.Close(ctx)
 }
 
-// move stops for ever at the step that holdVar names. A machine so busy that the move
-// loses its lease makes it begin anew.
+// move stops for ever at the step that holdVar names.
 func move(ctx context.Context, c *repo.Client, t strategy.DataType, to strategy.Primary) error {
 	for {
 		err := c.Storage.SwitchPrimary(ctx, t, configOn(to, t), func(p strategy.Progress) {
@@ -88,10 +87,16 @@ func move(ctx context.Context, c *repo.Client, t strategy.DataType, to strategy.
 				select {}
 			}
 		}).Err()
-		if !errors.Is(err, result.TransactionConflict) {
+		if err == nil || !again(err) {
 			return err
 		}
 	}
+}
+
+// again is of a machine so busy that a move lost its lease, or that a stopped process's
+// transaction ended too late.
+func again(err error) bool {
+	return errors.Is(err, result.TransactionConflict) || errors.Is(err, result.QueryTimeout)
 }
 
 // writer tells of each step before and after.
@@ -150,6 +155,7 @@ type process struct {
 	said    sync.WaitGroup
 	acks    atomic.Int64
 	holding atomic.Bool
+	ended   atomic.Bool
 	errs    strings.Builder
 }
 
@@ -167,6 +173,7 @@ func (r *run) start(role, hold string) *process {
 	require.NoError(r, err)
 	require.NoError(r, p.Start())
 	p.said.Go(func() {
+		defer p.ended.Store(true)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			words := strings.Fields(lines.Text())
 			if len(words) < 3 {

@@ -70,21 +70,21 @@ func Run(t *testing.T, dataType strategy.DataType, steps []string) {
 	for i, step := range steps {
 		for k, to := range primaries {
 			r.killedAt(step, to)
-			r.sleptThrough(r.writers[(i+k)%len(r.writers)], to)
+			r.sleptThrough(r.writers[(i+k)%len(r.writers)], to, i%2 == 1)
 		}
 	}
 	for _, to := range primaries {
 		r.stoppedByOthers(to)
-		r.move(to)
+		r.move(to, nil)
 		r.work(r.writers)
 	}
-	r.move(strategy.PrimaryRedis)
+	r.move(strategy.PrimaryRedis, nil)
 	r.work(r.writers)
 	for _, w := range r.writers {
 		w.end(t)
 	}
 	r.requireKept()
-	r.move(strategy.PrimaryPostgres)
+	r.move(strategy.PrimaryPostgres, nil)
 	r.requireKept()
 	t.Logf("%d acknowledged, %d failed", r.book.acks, len(r.book.failed))
 }
@@ -166,7 +166,8 @@ func (r *run) killedAt(step string, to strategy.Primary) {
 	r.Helper()
 	stays := r.primary()
 	switcher := r.start(string(to), step)
-	r.becomes(switcher.holding.Load)
+	r.becomes(func() bool { return switcher.holding.Load() || switcher.ended.Load() })
+	require.True(r, switcher.holding.Load(), "to %s, not yet at %s: %s", to, step, &switcher.errs)
 	switcher.kill()
 	_, err := r.pool.Exec(r.Context(), "UPDATE storage_primaries SET lease_expires_at = clock_timestamp() WHERE lease_expires_at IS NOT NULL")
 	require.NoError(r, err)
@@ -177,27 +178,36 @@ func (r *run) killedAt(step string, to strategy.Primary) {
 	require.Equal(r, stays, r.primary(), "killed at %s", step)
 }
 
-// move makes a machine so busy that a move loses its lease, or a stopped process's
-// transaction ends too late, begin anew.
-func (r *run) move(to strategy.Primary) {
+// move tells watch, which may be nil.
+func (r *run) move(to strategy.Primary, watch func(step string)) {
 	r.Helper()
-	r.becomes(func() bool {
-		err := r.client.Storage.SwitchPrimary(r.Context(), r.dataType, configOn(to, r.dataType), nil).Err()
-		if err != nil {
-			require.Contains(r, []result.Code{result.TransactionConflict, result.QueryTimeout}, result.From(err).Code, err.Error())
+	for {
+		err := r.client.Storage.SwitchPrimary(r.Context(), r.dataType, configOn(to, r.dataType), func(p strategy.Progress) {
+			if watch != nil {
+				watch(p.Step)
+			}
+		}).Err()
+		if err == nil {
+			break
 		}
-		return err == nil
-	})
+		require.True(r, again(err), err)
+	}
 	require.Equal(r, to, r.primary())
 }
 
-// sleptThrough moves while a writer sleeps. It wakes up and writes nothing where the
-// primary was.
-func (r *run) sleptThrough(sleeper *process, to strategy.Primary) {
+// sleptThrough moves while a writer sleeps: in the midst of what it does, or waiting for the
+// move. It wakes up and writes nothing where the primary was.
+func (r *run) sleptThrough(sleeper *process, to strategy.Primary, waiting bool) {
 	r.Helper()
 	from := primaries[1-slices.Index(primaries, to)]
-	sleeper.signal(r, syscall.SIGSTOP)
-	r.move(to)
+	if !waiting {
+		sleeper.signal(r, syscall.SIGSTOP)
+	}
+	r.move(to, func(step string) {
+		if waiting && step == strategy.MoveVerifying {
+			sleeper.signal(r, syscall.SIGSTOP)
+		}
+	})
 	before := r.held(from)
 	r.work(slices.DeleteFunc(slices.Clone(r.writers), func(w *process) bool { return w == sleeper }))
 	sleeper.signal(r, syscall.SIGCONT)
