@@ -34,7 +34,7 @@ type usageLoad struct {
 	since time.Time // noon of the first of days days
 	keys  []string
 	mu    sync.Mutex
-	done  []usage.Record // some that were acknowledged
+	done  []usage.Record // those that were acknowledged, by this process
 }
 
 const (
@@ -65,12 +65,11 @@ func (c cell) String() string { return fmt.Sprintf("%s/%s/%d", c.key, c.model, c
 // record is one of a cell: all of them say the same. The layout has the cost of a model in
 // whole millionths of a dollar.
 func (l *usageLoad) record(c cell, requestID string) usage.Record {
-	r := usage.Record{
+	return usage.Record{
 		APIKeyID: c.key, AccountID: l.keys[len(l.keys)-1], AccountType: "claude", Model: c.model, RequestID: requestID,
 		InputTokens: 10, OutputTokens: 20, CacheCreationTokens: 3, CacheReadTokens: 4, TotalTokens: 37, RequestCount: 1,
 		Cost: result.NewMoney(decimal.New(1234, -6)), Timestamp: l.since.AddDate(0, 0, c.day),
 	}
-	return r
 }
 
 func (l *usageLoad) story(i int) (string, []step) {
@@ -85,28 +84,30 @@ func (l *usageLoad) story(i int) (string, []step) {
 	}
 	r := l.record(c, requestID)
 	return id, []step{{c.String(), func(ctx context.Context) (string, error) {
+		if err := l.repeat(ctx); err != nil {
+			return "", err
+		}
 		err := l.Usage.RecordUsage(ctx, r).Err()
 		for ; err != nil && requestID != "" && ctx.Err() == nil; err = l.Usage.RecordUsage(ctx, r).Err() {
 		}
-		if err != nil {
-			return "", err
+		if err == nil && requestID != "" {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.done = append(l.done, r)
 		}
-		return "", l.again(ctx, r)
+		return "", err
 	}}}
 }
 
-// again repeats one that was acknowledged earlier, perhaps before a move.
-func (l *usageLoad) again(ctx context.Context, done usage.Record) error {
+// repeat sends one again that was acknowledged earlier, perhaps before a move.
+func (l *usageLoad) repeat(ctx context.Context) error {
 	l.mu.Lock()
-	if done.RequestID != "" {
-		l.done = append(l.done, done)
-	}
-	if len(l.done) == 0 {
-		l.mu.Unlock()
+	done := l.done
+	l.mu.Unlock()
+	if len(done) == 0 {
 		return nil
 	}
-	r := l.done[rand.IntN(len(l.done))] //nolint:gosec // a test's draw
-	l.mu.Unlock()
+	r := done[rand.IntN(len(done))] //nolint:gosec // a test's draw
 	if s := l.Usage.RecordUsage(ctx, r); s.Err() == nil && !s.Duplicate {
 		return errors.New("counted twice: " + r.RequestID)
 	}
