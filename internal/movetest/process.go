@@ -34,7 +34,7 @@ const (
 
 	// hands is how many goroutines of a process write, each a step in pace.
 	hands = 2
-	pace  = 20 * time.Millisecond
+	pace  = 40 * time.Millisecond
 	// patience is how long a writer waits for a move to end.
 	patience = time.Minute
 )
