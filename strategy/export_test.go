@@ -16,6 +16,3 @@ func (o *Outbox) Every(d time.Duration) { o.every = d }
 
 // Lease sets how long a move outlives its process, and how often that says it is there.
 func (s *Switches) Lease(d, renewEvery time.Duration) { s.lease, s.renewEvery = d, renewEvery }
-
-// Moved counts a data type's moves.
-func (s *Switches) Moved(t DataType) int64 { return s.State(t).fence }

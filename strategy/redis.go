@@ -134,14 +134,25 @@ type Script struct {
 // fencedBy starts the error of a script that found another epoch.
 const fencedBy = "FENCED"
 
-// NewScript makes a Script of Lua that finds the caller's KEYS and ARGV. Its own
-// errors are replies of redis.error_reply, which Write gives as they are.
+// damaged starts the error of a script that found a key that is not what it should be.
+const damaged = "DAMAGED "
+
+// NewScript makes a Script of Lua that finds the caller's KEYS and ARGV. Redis takes
+// nothing back of what a script has done before it failed: a script checks by
+// holds(key, kind) what it will write, before it does, and returns damaged(key), which
+// Write gives as ConstraintViolation with details.key. A kind is TYPE's, and none is as
+// good. Its other errors are replies of redis.error_reply, which Write gives as they are.
 func NewScript(body string) *Script {
 	text := `
 local epoch = redis.call('GET', KEYS[1])
 if epoch ~= ARGV[1] then return redis.error_reply('` + fencedBy + ` ' .. (epoch or '` + none + `')) end
 table.remove(KEYS, 1)
 table.remove(ARGV, 1)
+local function damaged(key) return redis.error_reply('` + damaged + `' .. key) end
+local function holds(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == 'none' or found == kind
+end
 ` + body
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // the name by which Redis knows a script
 	return &Script{lua: rueidis.NewLuaScript(text), text: text, sha: hex.EncodeToString(sum[:])}
@@ -198,7 +209,17 @@ func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, ke
 	if err = redisError(ctx, err); err != nil && !answered {
 		return reply, "", outcomeUnknown(err)
 	}
-	return reply, "", err
+	return reply, "", damage(err)
+}
+
+// damage types what damaged(key) has answered.
+func damage(err error) error {
+	if refused, is := rueidis.IsRedisErr(err); is {
+		if key, found := strings.CutPrefix(refused.Error(), damaged); found {
+			return result.New(result.ConstraintViolation, "a key in Redis is not what the layout says, or its counter is full: nothing is written").With("key", key)
+		}
+	}
+	return err
 }
 
 // EpochKey is where a Redis primary keeps t's epoch, beside the legacy layout: a number

@@ -74,7 +74,7 @@ func (r *Redis) runAll(ctx context.Context, t DataType, s *Script, epoch string,
 		}
 		for i, reply := range client.DoMulti(ctx, cmds...) {
 			message, err := reply.ToMessage()
-			replies[at[i]] = Reply{message, err}
+			replies[at[i]] = Reply{message, damage(err)}
 			refused, answered := rueidis.IsRedisErr(err)
 			switch {
 			case !answered && err != nil:

@@ -24,10 +24,6 @@ func TestMain(m *testing.M) {
 		fmt.Println(playOwner(url))
 		os.Exit(1)
 	}
-	if role := os.Getenv(moveVar); role != "" {
-		fmt.Println(playStore(role))
-		os.Exit(1)
-	}
 	os.Exit(m.Run())
 }
 

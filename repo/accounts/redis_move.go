@@ -65,6 +65,9 @@ func (l *legacyAccounts) undamaged(ctx context.Context, ids []uuid.UUID) error {
 // holder, the end of its lease, its intent and the version of that.
 var replaceScript = strategy.NewScript(scriptWords + `
 local id, shared, kind = pop(), pop(), pop()
+for _, set in ipairs({KEYS[1], KEYS[3]}) do
+  if not holds(set, 'set') then return damaged(set) end
+end
 redis.call('DEL', KEYS[5], unpack(KEYS, 7))
 for _ = 1, count() do
   local name, value = pop(), pop()

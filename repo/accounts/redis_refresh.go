@@ -81,8 +81,9 @@ return 1`)
 
 	releaseScript = strategy.NewScript(scriptWords + refreshWords + `
 local holder = pop()
-if redis.call('HGET', KEYS[2], 'holder') == holder then redis.call('HSET', KEYS[2], 'lease', now) end
+local had = redis.call('HGET', KEYS[2], 'holder') == holder
 unlock(holder)
+if had then redis.call('HSET', KEYS[2], 'lease', now) end
 return 1`)
 
 	// standingScript is findScript, with what is known of the refreshes and the lock:

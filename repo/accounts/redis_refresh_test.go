@@ -10,10 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testprovider"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/strategy"
 )
 
 func (r *refreshing) stateKey() string { return "relaystore:refresh:" + r.id }
@@ -213,6 +215,62 @@ func TestRedisGoesAwayBeforeStoring(t *testing.T) {
 			require.Empty(t, r.service().text("HGET", r.stateKey(), "intent"))
 		})
 	}
+}
+
+// intending is in the script that notes an intent, whose text is sent once.
+var intending = regexp.MustCompile(`'finished', 'answers'\)`)
+
+// throughProxy opens another process that reaches the Redis through a proxy, and stops it
+// in a refresh before its intent is noted.
+func (r *refreshing) throughProxy() (there *repo.Client, proxy *faultproxy.Proxy, done <-chan error) {
+	r.Helper()
+	cfg := r.cfg
+	cfg.OpTimeout = patience
+	proxy, cfg.PrimaryRedisURL = faultproxy.Redis(r.T, cfg.PrimaryRedisURL)
+	there = testclient.Open(r.T, cfg)
+	stalled := proxy.OnMatch(faultproxy.ToServer, intending, faultproxy.StallAfter)
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- there.Accounts.RefreshOAuthToken(r.ctx(), r.id).Err() }()
+	<-stalled
+	return there, proxy, refreshed
+}
+
+// An intent is noted and nobody hears of it: the provider is not called, as another
+// process may be by now. The next refresh calls it, and all is as it was.
+func TestRedisIntentIsUnheard(t *testing.T) {
+	r := setupRefresh(t, onRedis(t))
+	there, proxy, done := r.throughProxy()
+	cut := proxy.On(faultproxy.ToClient, ":1\r\n", faultproxy.CutBefore)
+	proxy.Pass()
+	<-cut
+	err := <-done
+	require.ErrorIs(t, err, result.ConnectionFailed)
+	require.Zero(t, r.p.Calls())
+	require.NotEmpty(t, r.service().text("HGET", r.stateKey(), "intent"))
+	there.Accounts.Hurry(0, time.Millisecond, 0)
+	require.NoError(t, there.Accounts.RefreshOAuthToken(r.ctx(), r.id).Err())
+	require.Equal(t, 1, r.p.Calls())
+	require.True(t, r.p.Works(r.credentials(r.id).AccessToken))
+	require.Equal(t, accounts.Active, r.get(r.id).Status)
+	require.Empty(t, r.service().text("HGET", r.stateKey(), "intent"))
+}
+
+// The primary is moved between a refresh's lease and its intent: it reads the account anew,
+// and goes on under the same lease.
+func TestRedisIntentIsMoved(t *testing.T) {
+	r := setupRefresh(t, onRedis(t))
+	there, proxy, done := r.throughProxy()
+	r.switchTo(strategy.PrimaryPostgres)
+	proxy.Pass()
+	require.NoError(t, <-done)
+	require.Equal(t, 1, r.p.Calls())
+	got, err := there.Accounts.GetCredentials(r.ctx(), r.id).Get()
+	require.NoError(t, err)
+	require.True(t, r.p.Works(got.AccessToken))
+	require.Equal(t, got.AccessToken, r.credentials(r.id).AccessToken)
+	r.free()
+	require.Zero(t, r.count("SELECT count(*) FROM account_refreshes WHERE intent_at IS NOT NULL"))
+	require.Empty(t, r.service().text("HGET", r.stateKey(), "intent"))
 }
 
 func TestRedisRefreshAhead(t *testing.T) {

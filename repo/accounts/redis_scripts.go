@@ -33,11 +33,16 @@ for _ = 1, count() do
   local is = kind == 'hash' and redis.call('HGET', KEYS[1], name) or kind == 'string' and redis.call('GET', KEYS[1])
   if (is or '') ~= value then return 0 end
 end
-for _ = 1, count() do
-  local name, value = pop(), pop()
-  if kind == 'hash' then redis.call('HSET', KEYS[1], name, value) else redis.call('SET', KEYS[1], value, 'KEEPTTL') end
-end
+local set = {}
+for i = 1, 2 * count() do set[i] = pop() end
 local outcome = pop()
+if outcome then
+  if not holds(KEYS[2], 'hash') then return damaged(KEYS[2]) end
+  if not holds(KEYS[3], 'string') then return damaged(KEYS[3]) end
+end
+for i = 1, #set, 2 do
+  if kind == 'hash' then redis.call('HSET', KEYS[1], set[i], set[i + 1]) else redis.call('SET', KEYS[1], set[i + 1], 'KEEPTTL') end
+end
 if outcome == 'failed' then failed() elseif outcome == 'done' then done() end
 return now`)
 
@@ -48,6 +53,9 @@ var createScript = strategy.NewScript(scriptWords + `
 local id, shared, kind = pop(), pop(), pop()
 for i = 4, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end
+end
+for _, set in ipairs({KEYS[1], KEYS[3]}) do
+  if not holds(set, 'set') then return damaged(set) end
 end
 for _ = 1, count() do
   local name, value = pop(), pop()
@@ -62,6 +70,14 @@ return 1`)
 // again, and the sets of its groups; ARGV id, and what a group's set begins with. It
 // tells how many accounts it has deleted.
 var deleteScript = strategy.NewScript(`
+for i = 3, #KEYS do
+  if not holds(KEYS[i], 'set') then return damaged(KEYS[i]) end
+  if i > 4 then
+    for _, group in ipairs(redis.call('SMEMBERS', KEYS[i])) do
+      if not holds(ARGV[2] .. group, 'set') then return damaged(ARGV[2] .. group) end
+    end
+  end
+end
 local deleted = redis.call('DEL', KEYS[1])
 redis.call('DEL', KEYS[2])
 redis.call('SREM', KEYS[3], ARGV[1])

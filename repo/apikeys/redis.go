@@ -54,7 +54,8 @@ const keyLife = 365 * 24 * time.Hour
 
 // commitScript writes a change of one key, where what it was made from still stands:
 // the hash, the look-up by hash in both directions and, where the service has made
-// them, the indexes. It answers ok, changed, or what is taken: id, hash.
+// them, the indexes. It answers ok, changed, or what is taken: id, hash. Where an index is
+// damaged, nothing is written: the service goes on by it.
 var commitScript = strategy.NewScript(`
 local key, map, id, new = KEYS[1], KEYS[2], ARGV[1], ARGV[2] == '1'
 local at = 3
@@ -66,6 +67,7 @@ local function take()
 end
 local seen, set, unset, drop, add, keep, index, off, on = take(), take(), take(), take(), take(), take(), take(), take(), take()
 if new and redis.call('EXISTS', key) == 1 then return 'id' end
+if not holds(map, 'hash') then return damaged(map) end
 for i = 1, #seen, 2 do
 	local now = redis.call('HGET', key, seen[i])
 	if (now and '=' .. now or '') ~= seen[i + 1] then return 'changed' end
@@ -77,6 +79,19 @@ for _, hash in ipairs(add) do
 		if not held.err and held[1] and held[3] ~= 'true' and (held[1] == hash or held[2] == hash .. ':' .. held[1]) then return 'hash' end
 	end
 end
+local indexed = redis.call('EXISTS', 'apikey:index:version') == 1
+if indexed then
+	local kinds = {
+		{'apikey:idx:createdAt', 'zset'}, {'apikey:idx:lastUsedAt', 'zset'}, {'apikey:idx:name', 'zset'}, {'apikey:idx:all', 'set'},
+		{'apikey:set:active', 'set'}, {'apikey:set:deleted', 'set'}, {'apikey:tags:all', 'set'},
+	}
+	for _, tags in ipairs({off, on}) do
+		for _, tag in ipairs(tags) do kinds[#kinds + 1] = {'apikey:tag:' .. tag, 'set'} end
+	end
+	for _, k in ipairs(kinds) do
+		if not holds(k[1], k[2]) then return damaged(k[1]) end
+	end
+end
 for i = 1, #set, 1000 do redis.call('HSET', key, unpack(set, i, math.min(i + 999, #set))) end
 for i = 1, #unset, 1000 do redis.call('HDEL', key, unpack(unset, i, math.min(i + 999, #unset))) end
 redis.call('EXPIRE', key, index[1])
@@ -86,7 +101,7 @@ for _, hash in ipairs(drop) do
 end
 for _, hash in ipairs(add) do redis.call('HSET', map, hash, id) end
 for _, hash in ipairs(keep) do redis.call('HSETNX', map, hash, id) end
-if redis.call('EXISTS', 'apikey:index:version') == 0 then return 'ok' end
+if not indexed then return 'ok' end
 local function member(set, yes) redis.call(yes == '1' and 'SADD' or 'SREM', set, id) end
 redis.call('ZADD', 'apikey:idx:createdAt', index[2], id)
 redis.call('ZADD', 'apikey:idx:lastUsedAt', 'NX', index[3], id)

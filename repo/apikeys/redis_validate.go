@@ -125,6 +125,7 @@ func (s *onRedis) addNativeHash(ctx context.Context, id uuid.UUID, native []byte
 // the index, never backwards, and not where another process has just done so.
 var useScript = strategy.NewScript(`
 local indexed = redis.call('EXISTS', 'apikey:index:version') == 1
+if indexed and not holds('apikey:idx:lastUsedAt', 'zset') then return damaged('apikey:idx:lastUsedAt') end
 for i = 2, #ARGV, 4 do
 	local id, used, before, score = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
 	local key = 'apikey:' .. id

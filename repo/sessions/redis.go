@@ -51,15 +51,23 @@ const (
 	keptEnded = 30 * 24 * time.Hour
 )
 
-// goneScript takes a session out of everywhere and tells whether there was one.
-const goneScript = `
+// soundScript refuses to write where the orders of all users are none.
+const soundScript = `
+for _, key in ipairs({'` + endsKey + `', '` + idsKey + `'}) do
+	if not holds(key, 'zset') then return damaged(key) end
+end
+`
+
+// goneScript takes a session out of everywhere and tells whether there was one. What may
+// fail comes first: the orders of all users are checked before.
+const goneScript = soundScript + `
 local function gone(hash)
 	local key = '` + sessionKey + `' .. hash
 	local s = redis.call('HMGET', key, 'id', 'userId')
+	if s[1] then redis.call('ZREM', '` + userKey + `' .. s[2], s[1] .. ':' .. hash) end
 	redis.call('ZREM', '` + endsKey + `', hash)
 	if not s[1] then return 0 end
 	redis.call('ZREM', '` + idsKey + `', s[1] .. ':' .. hash)
-	redis.call('ZREM', '` + userKey + `' .. s[2], s[1] .. ':' .. hash)
 	return redis.call('DEL', key)
 end
 `
@@ -67,6 +75,7 @@ end
 // createScript stores a session, and lets two go that ended long ago.
 var createScript = strategy.NewScript(goneScript + `
 local hash, forgotten, id, user, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if not holds('` + userKey + `' .. user, 'zset') then return damaged('` + userKey + `' .. user) end
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', '` + endsKey + `', '-inf', forgotten, 'LIMIT', 0, 2)) do gone(old) end
 redis.call('HSET', '` + sessionKey + `' .. hash, 'id', id, 'userId', user, 'expiresAt', ends, unpack(ARGV, 6))
 redis.call('ZADD', '` + endsKey + `', ends, hash)
@@ -77,7 +86,7 @@ return 1
 
 // updateScript changes a session that has not ended, and gives its end; "" is that
 // there is none.
-var updateScript = strategy.NewScript(`
+var updateScript = strategy.NewScript(soundScript + `
 local hash, now, ends = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key = '` + sessionKey + `' .. hash
 local last = redis.call('HGET', key, 'expiresAt')

@@ -177,3 +177,37 @@ func TestRedisRefusals(t *testing.T) {
 	require.Equal(t, before, size())
 	require.True(t, b.says(b.process, token).IsValid, "reads go on")
 }
+
+// An order that is something else stops what would change it, before anything is written.
+func TestRedisDamagedOrders(t *testing.T) {
+	b := onRedis(t)
+	data := alice()
+	token := b.create(data)
+	do := func(words ...string) string {
+		t.Helper()
+		text, err := b.redis.Do(b.ctx(), b.redis.B().Arbitrary(words...).Build()).ToString()
+		require.NoError(t, err)
+		return text
+	}
+	dump := func() map[string]string {
+		all := make(map[string]string)
+		for _, key := range b.redisKeys() {
+			all[key] = do("DUMP", key)
+		}
+		return all
+	}
+	for _, order := range []string{"relaystore:sessions:ends", "relaystore:sessions:ids", "relaystore:sessions:user:" + data.UserID} {
+		do("RENAME", order, "kept")
+		do("SET", order, "no order")
+		before := dump()
+		for name, err := range map[string]error{
+			"create": b.CreateSession(t.Context(), data).Err(), "delete": b.DeleteSession(t.Context(), token).Err(),
+		} {
+			require.Error(t, err, "%s %s", order, name)
+		}
+		require.Equal(t, before, dump(), order)
+		do("RENAME", "kept", order)
+	}
+	require.NoError(t, b.DeleteSession(t.Context(), token).Err())
+	require.Empty(t, b.redisKeys())
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/movetest"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/strategy"
@@ -20,6 +21,7 @@ import (
 const childVar = "RELAYSTORE_TEST_STORAGE_CHILD"
 
 func TestMain(m *testing.M) {
+	movetest.Play()
 	if os.Getenv(childVar) != "" {
 		os.Exit(playGateway())
 	}

@@ -13,7 +13,7 @@ import "github.com/seed14a526e0/relaystore/strategy"
 // a lost answer, is WRITTEN and counts nothing.
 var recordScript = strategy.NewScript(`
 local was = redis.pcall('GET', KEYS[1])
-if type(was) == 'table' then return redis.error_reply('DAMAGED ' .. KEYS[1]) end
+if type(was) == 'table' then return damaged(KEYS[1]) end
 if was == ARGV[1] then return 'WRITTEN' end
 if was then return 'DUPLICATE' end
 if ARGV[3] == '1' and redis.call('EXISTS', KEYS[2]) == 0 then return 'UNKNOWN' end
@@ -26,7 +26,6 @@ local function next_key()
   at = at + 1
   return KEYS[at]
 end
-local function damaged(key) return redis.error_reply('DAMAGED ' .. key) end
 local function amount(text)
   if not text then return true end
   local n = string.match(text, '^[+-]?%d+%.?%d*[eE]?[+-]?%d*$') and tonumber(text)
@@ -35,10 +34,6 @@ end
 local function summed(key)
   local found = redis.pcall('GET', key)
   return type(found) ~= 'table' and amount(found)
-end
-local function holds(key, kind)
-  local found = call('TYPE', key).ok
-  return found == 'none' or found == kind
 end
 
 local writes = {}

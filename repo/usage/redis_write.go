@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/redis/rueidis"
 	"github.com/shopspring/decimal"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -98,7 +96,7 @@ func (r *Repo) countOnRedis(ctx context.Context, redis *strategy.Redis, batch []
 
 func redisOutcome(reply strategy.Reply) outcome {
 	if reply.Err != nil {
-		return outcome{err: damage(reply.Err)}
+		return outcome{err: reply.Err}
 	}
 	switch word, err := reply.ToString(); {
 	case err != nil:
@@ -108,17 +106,4 @@ func redisOutcome(reply strategy.Reply) outcome {
 	default:
 		return outcome{duplicate: word == "DUPLICATE"}
 	}
-}
-
-// damage names the key that is not what the layout says.
-func damage(err error) error {
-	refused, is := rueidis.IsRedisErr(err)
-	if !is {
-		return err
-	}
-	key, found := strings.CutPrefix(refused.Error(), "DAMAGED ")
-	if !found {
-		return err
-	}
-	return result.New(result.ConstraintViolation, "a counter in Redis is not what the legacy layout says, or full: nothing is counted").With("key", key)
 }
