@@ -7,13 +7,11 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 
-	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -38,8 +36,7 @@ type Redis struct {
 
 	switches *Switches
 	token    string // of the move whose copy writes; else ""
-	mu       sync.Mutex
-	client   rueidis.Client
+	conn     connection
 }
 
 // DefaultZoneOffset is the legacy service's TIMEZONE_OFFSET, in hours.
@@ -50,42 +47,12 @@ func (r *Redis) Read(ctx context.Context, f func(context.Context, rueidis.Client
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	return r.Retry.Do(ctx, func() error {
-		client, err := r.connected()
+		client, err := r.connected(ctx)
 		if err != nil {
 			return err
 		}
-		return redisError(ctx, f(ctx, client))
+		return r.failed(ctx, f(ctx, client))
 	}, always)
-}
-
-func (r *Redis) connected() (rueidis.Client, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client != nil {
-		return r.client, nil
-	}
-	client, err := r.Connect()
-	if err != nil {
-		return nil, result.ConnectionFailed
-	}
-	if cache.InCluster(context.Background(), client) {
-		client.Close()
-		return nil, result.Invalid("primaryStorage", "the Redis is a Cluster, which would spread a record's keys over its servers")
-	}
-	r.client = client
-	return client, nil
-}
-
-// Close ends the connection. A nil Redis has none.
-func (r *Redis) Close() {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client != nil {
-		r.client.Close()
-	}
 }
 
 // Script changes a data type's records in one step.
@@ -147,7 +114,7 @@ func (r *Redis) pass(ctx context.Context, t DataType) (string, error) {
 
 // run tells what it has found in the place of the epoch.
 func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, keys, args []string) (reply rueidis.RedisMessage, found string, err error) {
-	client, err := r.connected()
+	client, err := r.reach(ctx)
 	if err != nil {
 		return reply, "", err
 	}
@@ -158,7 +125,7 @@ func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, ke
 			return reply, found, err
 		}
 	}
-	if err = redisError(ctx, err); err != nil && !answered {
+	if err = r.failed(ctx, err); err != nil && !answered {
 		return reply, "", outcomeUnknown(err)
 	}
 	return reply, "", err
@@ -192,7 +159,7 @@ func (r *Redis) repair(ctx context.Context, t DataType, found string) error {
 // hold lets nobody but the copy of a move write from now on.
 func (r *Redis) hold(ctx context.Context, t DataType, token string) error {
 	for {
-		client, err := r.connected()
+		client, err := r.connected(ctx)
 		if err != nil {
 			return err
 		}
@@ -215,7 +182,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1`)
 
 func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string) (done bool, err error) {
-	client, err := r.connected()
+	client, err := r.connected(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -226,7 +193,7 @@ func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string
 // copying gives the same primary for the copy of a move.
 func (r *Redis) copying(token string) *Redis {
 	return &Redis{
-		Connect: r.connected, Retry: r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
+		Connect: func() (rueidis.Client, error) { return r.connected(context.Background()) }, Retry: r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
 		switches: r.switches, token: token,
 	}
 }
@@ -239,15 +206,19 @@ func (r *Redis) bounded(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // redisError gives a failure of the client its code. What the server answered stays as
-// it is, and so does what is typed already.
+// it is, but that it is still reading its files, and so does what is typed already.
 func redisError(ctx context.Context, err error) error {
 	var typed *result.Error
-	_, answered := rueidis.IsRedisErr(err)
+	reply, answered := rueidis.IsRedisErr(err)
 	switch {
+	case answered && reply.IsLoading():
+		return result.ConnectionFailed
 	case err == nil, answered, errors.As(err, &typed):
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case late(err):
+		return result.QueryTimeout
 	}
 	return result.ConnectionFailed
 }

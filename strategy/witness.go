@@ -23,7 +23,7 @@ var keys = map[DataType][]string{
 // holds tells whether Redis has anything of a data type. It walks through all keys
 // where it has not.
 func (r *Redis) holds(ctx context.Context, t DataType) (bool, error) {
-	client, err := r.connected()
+	client, err := r.connected(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -1,0 +1,156 @@
+package docs
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/repo"
+	"github.com/seed14a526e0/relaystore/repo/accounts"
+	"github.com/seed14a526e0/relaystore/repo/apikeys"
+	"github.com/seed14a526e0/relaystore/repo/sessions"
+	"github.com/seed14a526e0/relaystore/strategy"
+)
+
+// The ways to store data whose outages are tested, each with a database of its own.
+const (
+	byDefault     = "by_default"
+	writtenBehind = "written_behind" // usage, with the defaults of the others
+	databaseFirst = "database_first"
+	notCached     = "not_cached"
+	onRedis       = "on_redis"
+)
+
+var stored = map[string]map[strategy.DataType]strategy.Config{
+	byDefault:     nil,
+	writtenBehind: nil,
+	databaseFirst: keysAnd(strategy.Config{
+		PrimaryStorage: strategy.PrimaryPostgres, EnableCache: true, CacheTTL: time.Minute, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteAround,
+	}),
+	notCached: keysAnd(strategy.Config{
+		PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough,
+	}),
+	onRedis: keysAnd(primaryRedis, strategy.Usage),
+}
+
+var primaryRedis = strategy.Config{PrimaryStorage: strategy.PrimaryRedis, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteThrough}
+
+// keysAnd stores keys, accounts and sessions in the same way, and other types.
+func keysAnd(c strategy.Config, others ...strategy.DataType) map[strategy.DataType]strategy.Config {
+	of := make(map[strategy.DataType]strategy.Config)
+	for _, t := range append(others, strategy.APIKey, strategy.Account, strategy.Session) {
+		of[t] = c
+	}
+	return of
+}
+
+const (
+	staleness = 4 * time.Second
+	opTimeout = time.Second
+)
+
+// gateway is a client of one way, with what it asks for.
+type gateway struct {
+	*repo.Client
+
+	way                       string
+	direct, proxied           *repo.Client
+	key, account, token, hash string
+	changing, busy            string // a key and an account that writes change
+	freshHash                 string // of a key that it has never asked for
+	config                    repo.Config // of another process
+}
+
+func openGateway(t *testing.T, s *servers, way string) *gateway {
+	t.Helper()
+	cfg := repo.Config{
+		RedisURL: s.redis.RedisURL, KeyPrefix: way + ":", MaxConns: 16, LegacyEncryptionKey: "an encryption key of 32 letters!",
+		MaxStaleness: staleness, OpTimeout: opTimeout, TxTimeout: 2 * opTimeout, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	if way == writtenBehind {
+		cfg.UsageWrites = repo.WriteBehind
+	}
+	var err error
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	var proxied string
+	cfg.DatabaseURL, proxied = s.database(t, way)
+	g := &gateway{way: way, direct: testclient.Open(t, cfg)}
+	for dataType, c := range stored[way] {
+		require.NoError(t, g.direct.Storage.SwitchStorageStrategy(t.Context(), dataType, c).Err())
+	}
+	g.config = cfg
+	g.config.ConnectTimeout = opTimeout
+	cfg.DatabaseURL, cfg.RedisURL, cfg.OpTimeout = proxied, s.proxiedRedis, time.Minute
+	g.proxied = testclient.Open(t, cfg)
+	g.fill(t)
+	return g
+}
+
+// fill makes what it asks for.
+func (g *gateway) fill(t *testing.T) {
+	t.Helper()
+	k, err := g.direct.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "k"}).Get()
+	require.NoError(t, err)
+	changing, err := g.direct.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "changing"}).Get()
+	require.NoError(t, err)
+	oauth := &accounts.OAuthData{AccessToken: "a", RefreshToken: "r", Scopes: []string{"s"}, ExpiresAt: time.Now().Add(time.Hour)}
+	a, err := g.direct.Accounts.CreateClaudeAccount(t.Context(), accounts.AccountData{Name: "a", OAuthData: oauth}).Get()
+	require.NoError(t, err)
+	busy, err := g.direct.Accounts.CreateAccount(t.Context(), accounts.AccountData{Name: "busy", Platform: accounts.Claude}).Get()
+	require.NoError(t, err)
+	session, err := g.direct.Sessions.CreateSession(t.Context(), sessions.Data{UserID: "u", UserType: sessions.User, SessionData: json.RawMessage("{}")}).Get()
+	require.NoError(t, err)
+	g.key, g.hash, g.account, g.token = k.ID, k.HashedKey, a.ID, session.SessionToken
+	g.changing, g.busy = changing.ID, busy.ID
+}
+
+// begin lets everything work, on the way that can be slow or the direct one.
+func (g *gateway) begin(t *testing.T, slow bool) {
+	t.Helper()
+	g.Client = g.direct
+	if slow {
+		g.Client = g.proxied
+	}
+	k, err := g.direct.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "fresh"}).Get()
+	require.NoError(t, err)
+	g.freshHash = k.HashedKey
+	g.works(t)
+}
+
+// caches waits until what can be is cached, and fresh for a while.
+func (g *gateway) caches(t *testing.T) {
+	t.Helper()
+	g.becomes(t, func(beat time.Duration) bool { return beat >= 0 && beat < staleness/2 })
+	for range 3 { // a push of what others have written can keep an answer out of the table
+		for _, c := range g.cached() {
+			require.NoError(t, c.do(t.Context()), c.name)
+		}
+	}
+}
+
+// works waits until everything answers.
+func (g *gateway) works(t *testing.T) {
+	t.Helper()
+	for _, calls := range [][]call{g.reads(), g.lists(), g.record(), g.figures(), g.writes(), g.transactions(), g.validations()} {
+		for _, c := range calls {
+			var err error
+			require.Eventually(t, func() bool { err = c.do(t.Context()); return err == nil }, time.Minute, time.Millisecond, "%s: %s: %v", g.way, c.name, err)
+		}
+	}
+}
+
+// becomes waits for the age of the heartbeat, below 0 where there is none.
+func (g *gateway) becomes(t *testing.T, ok func(time.Duration) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		h, err := g.Storage.GetStorageHealth(t.Context())
+		return err == nil && ok(h.Redis.HeartbeatAge)
+	}, time.Minute, time.Millisecond, g.way)
+}
