@@ -1,9 +1,13 @@
 package docs
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,7 +56,7 @@ func keysAnd(c strategy.Config, others ...strategy.DataType) map[strategy.DataTy
 
 const (
 	staleness = 4 * time.Second
-	opTimeout = time.Second
+	opTimeout = 2 * time.Second
 )
 
 // gateway is a client of one way, with what it asks for.
@@ -62,8 +66,8 @@ type gateway struct {
 	way                       string
 	direct, proxied           *repo.Client
 	key, account, token, hash string
-	changing, busy            string // a key and an account that writes change
-	freshHash                 string // of a key that it has never asked for
+	changing, busy            string      // a key and an account that writes change
+	freshHash                 string      // of a key that it has never asked for
 	config                    repo.Config // of another process
 }
 
@@ -112,45 +116,64 @@ func (g *gateway) fill(t *testing.T) {
 }
 
 // begin lets everything work, on the way that can be slow or the direct one.
-func (g *gateway) begin(t *testing.T, slow bool) {
-	t.Helper()
+func (g *gateway) begin(ctx context.Context, slow bool) error {
 	g.Client = g.direct
 	if slow {
 		g.Client = g.proxied
 	}
-	k, err := g.direct.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "fresh"}).Get()
-	require.NoError(t, err)
-	g.freshHash = k.HashedKey
-	g.works(t)
-}
-
-// caches waits until what can be is cached, and fresh for a while.
-func (g *gateway) caches(t *testing.T) {
-	t.Helper()
-	g.becomes(t, func(beat time.Duration) bool { return beat >= 0 && beat < staleness/2 })
-	for range 3 { // a push of what others have written can keep an answer out of the table
-		for _, c := range g.cached() {
-			require.NoError(t, c.do(t.Context()), c.name)
-		}
+	k, err := g.direct.APIKeys.CreateAPIKey(ctx, apikeys.KeyData{Name: "fresh"}).Get()
+	if err != nil {
+		return err
 	}
+	g.freshHash = k.HashedKey
+	return g.works(ctx)
 }
 
 // works waits until everything answers.
-func (g *gateway) works(t *testing.T) {
-	t.Helper()
-	for _, calls := range [][]call{g.reads(), g.lists(), g.record(), g.figures(), g.writes(), g.transactions(), g.validations()} {
-		for _, c := range calls {
-			var err error
-			require.Eventually(t, func() bool { err = c.do(t.Context()); return err == nil }, time.Minute, time.Millisecond, "%s: %s: %v", g.way, c.name, err)
+func (g *gateway) works(ctx context.Context) error {
+	for _, c := range slices.Concat(g.reads(), g.lists(), g.record(), g.figures(), g.writes(), g.transactions(), g.cached()) {
+		if err := eventually(func() error { return c.do(ctx) }); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
+	return nil
 }
 
-// becomes waits for the age of the heartbeat, below 0 where there is none.
-func (g *gateway) becomes(t *testing.T, ok func(time.Duration) bool) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		h, err := g.Storage.GetStorageHealth(t.Context())
-		return err == nil && ok(h.Redis.HeartbeatAge)
-	}, time.Minute, time.Millisecond, g.way)
+// caches waits until what can be is cached, and fresh for a while.
+func (g *gateway) caches(ctx context.Context) error {
+	for range 3 { // a push of what others have written can keep an answer out of the table
+		if err := g.becomes(ctx, func(beat time.Duration) bool { return beat >= 0 && beat < staleness/2 }); err != nil {
+			return err
+		}
+		for _, c := range g.cached() {
+			if err := c.do(ctx); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+var errHeartbeat = errors.New("the heartbeat's age is another one")
+
+// becomes waits for an age of the heartbeat, below 0 where there is none.
+func (g *gateway) becomes(ctx context.Context, ok func(time.Duration) bool) error {
+	return eventually(func() error {
+		h, err := g.Storage.GetStorageHealth(ctx)
+		if err == nil && !ok(h.Redis.HeartbeatAge) {
+			err = errHeartbeat
+		}
+		return err
+	})
+}
+
+// eventually calls f until it succeeds, for a minute, and gives its last error.
+func eventually(f func() error) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(time.Minute); ; <-tick.C {
+		if err := f(); err == nil || time.Now().After(late) {
+			return err
+		}
+	}
 }
