@@ -114,8 +114,12 @@ func (g *gateway) health() []call {
 
 // starts opens a client as another process of the gateway would.
 func (g *gateway) starts() []call {
+	cfg := g.config
+	if g.Client == g.proxied {
+		cfg = g.through
+	}
 	return []call{{"Open", func(ctx context.Context) error {
-		c, err := repo.Open(ctx, g.config)
+		c, err := repo.Open(ctx, cfg)
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ type gateway struct {
 	key, account, token, hash string
 	changing, busy            string      // a key and an account that writes change
 	freshHash                 string      // of a key that it has never asked for
-	config                    repo.Config // of another process
+	config, through           repo.Config // of another process, directly and past the proxies
 }
 
 func openGateway(t *testing.T, s *servers, way string) *gateway {
@@ -89,10 +89,11 @@ func openGateway(t *testing.T, s *servers, way string) *gateway {
 	for dataType, c := range stored[way] {
 		require.NoError(t, g.direct.Storage.SwitchStorageStrategy(t.Context(), dataType, c).Err())
 	}
-	g.config = cfg
+	through := cfg
+	through.DatabaseURL, through.RedisURL, through.OpTimeout = proxied, s.proxiedRedis, time.Minute
+	g.proxied = testclient.Open(t, through)
+	g.config, g.through = cfg, through
 	g.config.ConnectTimeout = opTimeout
-	cfg.DatabaseURL, cfg.RedisURL, cfg.OpTimeout = proxied, s.proxiedRedis, time.Minute
-	g.proxied = testclient.Open(t, cfg)
 	g.fill(t)
 	return g
 }
