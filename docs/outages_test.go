@@ -150,7 +150,7 @@ var (
 	errHangs   = errors.New("hangs beyond its deadline")
 )
 
-// hanging is how much longer than its deadline no call takes on a busy machine.
+// hanging is longer than any call takes here, also on a busy machine.
 const hanging = 20 * time.Second
 
 func (g *gateway) outcome(ctx context.Context, want outcome, c call, slow bool) error {
