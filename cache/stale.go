@@ -61,6 +61,9 @@ func (r *Records[V]) missOrOld(ctx context.Context, key *Key, now time.Time) (*V
 	if old := r.old(key, now); old != nil {
 		return old, nil
 	}
+	if silent { // the old record is too old by now
+		return r.miss(ctx, key, now)
+	}
 	return v, err
 }
 

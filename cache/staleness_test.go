@@ -240,3 +240,42 @@ func TestStaleIfErrorDoesNotWait(t *testing.T) {
 	}
 	require.EqualValues(t, 1, b.primary.reads.Load()-before)
 }
+
+// The old record goes while a call waits for a primary that is only slow: the call goes
+// on waiting, until its own deadline.
+func TestStaleIfErrorIsOverMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.options.MaxStaleness = 300 * time.Millisecond
+	b.source.StaleIfError = time.Hour
+	b.source.Down = func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+	p := b.process()
+	b.primary.secretly(key, "one")
+	b.cached(p, key, "one")
+	defer b.drainer.rest()()
+	b.becomes(func() bool { return !p.Fresh(time.Now()) })
+	silence := make(chan struct{})
+	b.primary.slowDown(silence)
+	before := b.primary.reads.Load()
+	var err error
+	var text *string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text, err = p.records.Get(t.Context(), &key, time.Now())
+	}()
+	b.becomes(func() bool { return b.primary.reads.Load() > before })
+	b.write(p, key, "two")
+	b.becomes(func() bool { // it has failed, or asks again
+		select {
+		case <-done:
+			return true
+		default:
+			return b.primary.reads.Load() > before+1
+		}
+	})
+	close(silence)
+	<-done
+	require.NoError(t, err)
+	require.Equal(t, "two", *text)
+}

@@ -7,14 +7,11 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
-	"golang.org/x/sync/singleflight"
 
-	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
@@ -39,11 +36,7 @@ type Redis struct {
 
 	switches *Switches
 	token    string // of the move whose copy writes; else ""
-
-	connecting singleflight.Group
-	mu         sync.Mutex
-	client     rueidis.Client
-	closed     bool
+	conn     connection
 }
 
 // DefaultZoneOffset is the legacy service's TIMEZONE_OFFSET, in hours.
@@ -58,71 +51,8 @@ func (r *Redis) Read(ctx context.Context, f func(context.Context, rueidis.Client
 		if err != nil {
 			return err
 		}
-		return redisError(ctx, f(ctx, client))
+		return r.failed(ctx, f(ctx, client))
 	}, always)
-}
-
-// connected gives the client, or what became of the one attempt to make it, which callers
-// wait for until their deadline.
-func (r *Redis) connected(ctx context.Context) (rueidis.Client, error) {
-	if client, err := r.known(); client != nil || err != nil {
-		return client, err
-	}
-	select {
-	case made := <-r.connecting.DoChan("", func() (any, error) { return r.connect() }):
-		client, _ := made.Val.(rueidis.Client)
-		return client, made.Err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err()
-		}
-		return nil, result.ConnectionTimeout
-	}
-}
-
-// known gives the client that there is; nil is that nobody has connected yet.
-func (r *Redis) known() (rueidis.Client, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, result.ConnectionFailed
-	}
-	return r.client, nil
-}
-
-func (r *Redis) connect() (rueidis.Client, error) {
-	if client, err := r.known(); client != nil || err != nil {
-		return client, err
-	}
-	client, err := r.Connect()
-	if err != nil {
-		return nil, result.ConnectionFailed
-	}
-	if cache.InCluster(context.Background(), client) {
-		client.Close()
-		return nil, result.Invalid("primaryStorage", "the Redis is a Cluster, which would spread a record's keys over its servers")
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		client.Close()
-		return nil, result.ConnectionFailed
-	}
-	r.client = client
-	return client, nil
-}
-
-// Close ends the connection. A nil Redis has none.
-func (r *Redis) Close() {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	if r.client != nil {
-		r.client.Close()
-	}
 }
 
 // Script changes a data type's records in one step.
@@ -195,7 +125,7 @@ func (r *Redis) pass(ctx context.Context, t DataType) (string, error) {
 
 // run tells what it has found in the place of the epoch.
 func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, keys, args []string) (reply rueidis.RedisMessage, found string, err error) {
-	client, err := r.connected(ctx)
+	client, err := r.reach(ctx)
 	if err != nil {
 		return reply, "", err
 	}
@@ -206,7 +136,7 @@ func (r *Redis) run(ctx context.Context, t DataType, s *Script, epoch string, ke
 			return reply, found, err
 		}
 	}
-	if err = redisError(ctx, err); err != nil && !answered {
+	if err = r.failed(ctx, err); err != nil && !answered {
 		return reply, "", outcomeUnknown(err)
 	}
 	return reply, "", damage(err)
@@ -284,8 +214,7 @@ func (r *Redis) replaceEpoch(ctx context.Context, t DataType, found, next string
 // copying gives the same primary for the copy of a move.
 func (r *Redis) copying(token string) *Redis {
 	return &Redis{
-		Connect: func() (rueidis.Client, error) { return r.connected(context.Background()) },
-		Retry:   r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
+		Connect: func() (rueidis.Client, error) { return r.connected(context.Background()) }, Retry: r.Retry, OpTimeout: r.OpTimeout, Zone: r.Zone, EncryptionKey: r.EncryptionKey,
 		switches: r.switches, token: token,
 	}
 }
@@ -304,15 +233,19 @@ func (r *Redis) bounded(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // redisError gives a failure of the client its code. What the server answered stays as
-// it is, and so does what is typed already.
+// it is, but that it is still reading its files, and so does what is typed already.
 func redisError(ctx context.Context, err error) error {
 	var typed *result.Error
-	_, answered := rueidis.IsRedisErr(err)
+	reply, answered := rueidis.IsRedisErr(err)
 	switch {
+	case answered && reply.IsLoading():
+		return result.ConnectionFailed
 	case err == nil, answered, errors.As(err, &typed):
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case late(err):
+		return result.QueryTimeout
 	}
 	return result.ConnectionFailed
 }

@@ -78,7 +78,7 @@ func (r *Redis) runAll(ctx context.Context, t DataType, s *Script, epoch string,
 			refused, answered := rueidis.IsRedisErr(err)
 			switch {
 			case !answered && err != nil:
-				replies[at[i]].Err = outcomeUnknown(redisError(ctx, err))
+				replies[at[i]].Err = outcomeUnknown(r.failed(ctx, err))
 			case answered && refused.IsNoScript():
 				unknown = append(unknown, at[i])
 			case answered && strings.HasPrefix(refused.Error(), fencedBy+" "):
@@ -89,7 +89,7 @@ func (r *Redis) runAll(ctx context.Context, t DataType, s *Script, epoch string,
 	}
 	if unknown := run(at); len(unknown) > 0 {
 		if err := client.Do(ctx, client.B().ScriptLoad().Script(s.text).Build()).Error(); err != nil {
-			fail(replies, unknown, redisError(ctx, err)) // nothing has run
+			fail(replies, unknown, r.failed(ctx, err)) // nothing has run
 		} else {
 			run(unknown)
 		}

@@ -117,8 +117,10 @@ func (s *Switches) failed(t DataType, err error) SwitchResult {
 }
 
 func (s *Switches) switchConfig(ctx context.Context, t DataType, c Config) (was, now State, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err = s.turn.take(ctx); err != nil {
+		return was, now, err
+	}
+	defer s.turn.end()
 	var before, after map[DataType]State
 	err = s.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 		before, after, err = s.store(ctx, tx, t, c)

@@ -46,7 +46,7 @@ type Switches struct {
 
 	queries           db.Queries
 	lease, renewEvery time.Duration // of a move; 0 are moveLease and a fifth of it
-	mu                sync.Mutex    // of whoever looks or switches
+	turn              turn          // of whoever looks or switches
 	states            atomic.Pointer[map[DataType]State]
 	changed           atomic.Pointer[chan struct{}] // closed when states changes
 	hurry             chan struct{}
@@ -63,7 +63,7 @@ func (s *Switches) Place(t DataType) *Place {
 	if s.places[t] == nil {
 		s.places[t] = &Place{store: s.Redis}
 		if s.Redis == nil { // fails the calls of a process that cannot follow
-			s.places[t].store = &Redis{Connect: noRedis, switches: s}
+			s.places[t].store = &Redis{Connect: noRedis, OpTimeout: time.Second, switches: s}
 		}
 	}
 	return s.places[t]
@@ -144,8 +144,10 @@ func (s *Switches) State(t DataType) State { return (*s.states.Load())[t] }
 
 // Look reads what has been switched, and follows it.
 func (s *Switches) Look(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.turn.take(ctx); err != nil {
+		return err
+	}
+	defer s.turn.end()
 	stored, err := s.stored(ctx)
 	if err != nil {
 		return err
@@ -230,6 +232,25 @@ func (s *Switches) follow(states map[DataType]State) {
 		}
 	}
 }
+
+// turn is a mutex that a caller waits for only as long as it may: whoever has it may be
+// asking a server that hangs.
+type turn struct {
+	once  sync.Once
+	taken chan struct{}
+}
+
+func (t *turn) take(ctx context.Context) error {
+	t.once.Do(func() { t.taken = make(chan struct{}, 1) })
+	select {
+	case t.taken <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *turn) end() { <-t.taken }
 
 func (s *Switches) apply(t DataType, c Config) {
 	if p := s.places[t]; p != nil {

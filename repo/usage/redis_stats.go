@@ -105,9 +105,12 @@ func (r *Repo) redisCosts(ctx context.Context, redis *strategy.Redis, q CostQuer
 // namesAnywhere is names of a Redis primary, whose keys and accounts may be in Redis or
 // in PostgreSQL.
 func (r *Repo) namesAnywhere(ctx context.Context, by GroupBy, cells []db.UsageStatsByKeyRow) (names map[uuid.UUID]string, err error) {
-	place := map[GroupBy]*strategy.Place{ByAPIKey: r.Keys, ByAccount: r.Accounts}[by]
+	place, named := map[GroupBy]*strategy.Place{ByAPIKey: r.Keys, ByAccount: r.Accounts}[by]
 	redis := place.Redis()
-	if redis == nil {
+	switch {
+	case !named: // PostgreSQL, which may be down, is not asked for nothing
+		return nil, nil
+	case redis == nil:
 		err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 			names, err = r.names(ctx, c, by, cells)
 			return err
