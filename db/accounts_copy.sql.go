@@ -14,7 +14,7 @@ import (
 )
 
 const accountCopyList = `-- name: AccountCopyList :many
-SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts
 WHERE id > $1 AND deleted_at IS NULL
 ORDER BY id
 LIMIT $2
@@ -28,7 +28,7 @@ type AccountCopyListParams struct {
 // The accounts that are not deleted, whole, in the order of the primary key. At most
 // row_limit rows.
 //
-//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts
+//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts
 //	WHERE id > $1 AND deleted_at IS NULL
 //	ORDER BY id
 //	LIMIT $2
@@ -70,6 +70,7 @@ func (q *Queries) AccountCopyList(ctx context.Context, db DBTX, arg AccountCopyL
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.DeletedAt,
+			&i.StatusAt,
 		); err != nil {
 			return nil, err
 		}
