@@ -80,6 +80,10 @@ func (l *legacyAccounts) replace(ctx context.Context, a *moved) error {
 	for name, value := range f.statusPatch(a.Status, m, a.UpdatedAt).set {
 		fields[name] = value
 	}
+	delete(fields, ownStatusAt)
+	if a.StatusAt != nil {
+		fields[ownStatusAt] = a.StatusAt.UTC().Format(time.RFC3339Nano)
+	}
 	pairs, err := f.pairs()
 	if err != nil {
 		return err
@@ -110,7 +114,7 @@ func (l *legacyAccounts) keepState(ctx context.Context, f *found) error {
 }
 
 // limitFields are state that comes with the status, and what is our own.
-var limitFields = []string{"rateLimitedAt", "rateLimitAutoStopped", "apiKeyCount", ownTokensRemaining, ownExtra, ownSecrets, ownCreatedAt}
+var limitFields = []string{"rateLimitedAt", "rateLimitAutoStopped", "apiKeyCount", ownTokensRemaining, ownStatusAt, ownExtra, ownSecrets, ownCreatedAt}
 
 // pairs are all fields, or the document of a Bedrock account.
 func (f *found) pairs() ([]string, error) {
