@@ -185,7 +185,7 @@ func (l *legacyAccounts) applyStatuses(ctx context.Context, all []waitingStatus)
 
 // latePatch sets a status where no later one was set since.
 func (f *found) latePatch(s waitingStatus) patch {
-	if last, err := time.Parse(time.RFC3339Nano, f.fields[ownStatusAt]); err == nil && !s.At.After(last) {
+	if last := f.statusAt(); last != nil && !s.At.After(*last) {
 		return f.usePatch(s.Metadata.LastRequestAt)
 	}
 	p := f.statusPatch(s.Status, s.Metadata, s.At)

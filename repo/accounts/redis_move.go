@@ -153,7 +153,7 @@ func (l *legacyAccounts) moved(ctx context.Context, f *found) (*moved, error) {
 		Priority: row.Priority, Schedulable: row.Schedulable, Status: row.Status, ErrorMessage: row.ErrorMessage,
 		RateLimitResetAt: row.RateLimitResetAt, TokensRemaining: row.TokensRemaining, LastUsedAt: row.LastUsedAt,
 		Scopes: row.Scopes, TokenExpiresAt: row.TokenExpiresAt, Details: row.Details, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		ProxyType: row.ProxyType, ProxyHost: row.ProxyHost, ProxyPort: row.ProxyPort, ProxyUsername: row.ProxyUsername,
+		ProxyType: row.ProxyType, ProxyHost: row.ProxyHost, ProxyPort: row.ProxyPort, ProxyUsername: row.ProxyUsername, StatusAt: f.statusAt(),
 	}}
 	a.texts = texts{accessToken: c.AccessToken, refreshToken: c.RefreshToken, apiKey: c.APIKey, otherSecrets: c.Secrets.text()}
 	if c.ProxyConfig != nil {

@@ -271,6 +271,15 @@ func (f *found) tokensRemaining() *int64 {
 	return &n
 }
 
+// statusAt is when the status was last set, as far as that is known.
+func (f *found) statusAt() *time.Time {
+	t, err := time.Parse(time.RFC3339Nano, f.fields[ownStatusAt])
+	if err != nil {
+		return nil
+	}
+	return &t
+}
+
 // row is what PostgreSQL would give.
 func (f *found) row() db.AccountGetRow {
 	rec := f.record()

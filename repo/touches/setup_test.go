@@ -106,6 +106,9 @@ func entry(t strategy.DataType, body map[string]any) string {
 }
 
 func statusEntry(account, status string, at time.Time, metadata map[string]any) string {
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
 	return entry(strategy.Account, map[string]any{"account": account, "status": status, "at": at, "metadata": metadata})
 }
 
