@@ -77,6 +77,7 @@ func (r *Repo) delay(ctx context.Context, id uuid.UUID, status string, m *Status
 // applyStatuses stores statuses that have waited, those of one account in the order of
 // their moments. It drops those of accounts that there are not.
 func (r *Repo) applyStatuses(ctx context.Context, all []waitingStatus) (dropped int, err error) {
+	all = slices.Clone(all) // the caller's order is not ours
 	slices.SortStableFunc(all, func(a, b waitingStatus) int { return a.At.Compare(b.At) })
 	err = strategy.Followed(func() (err error) {
 		switch l, err := r.onRedis(); {
