@@ -42,6 +42,8 @@ type JournalOptions struct {
 	ClaimAfter time.Duration
 	// Require makes an unreachable Redis an error of OpenJournal.
 	Require bool
+	// Beside tells that another journal warns of the same Redis.
+	Beside bool
 	// Logger takes one line a change of state.
 	Logger *slog.Logger
 
@@ -95,7 +97,9 @@ func OpenJournal(ctx context.Context, opts JournalOptions) (*Journal, error) {
 		return nil, err
 	case err != nil:
 		j.consumer.failing = true
-		opts.Logger.Warn("relaystore: the journal's Redis is not reachable, usage is written through until it is")
+		if !opts.Beside {
+			opts.Logger.Warn("relaystore: the journal's Redis is not reachable, what it would take is written through until it is")
+		}
 	}
 	return j, nil
 }
@@ -125,7 +129,9 @@ func (j *Journal) connect(ctx context.Context) error {
 		client.Close()
 		return nil
 	}
-	j.warn(ctx, client)
+	if !j.opts.Beside {
+		j.warn(ctx, client)
+	}
 	return nil
 }
 
@@ -136,9 +142,9 @@ func (j *Journal) newBreaker() *gobreaker.CircuitBreaker[int] {
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed: // not again after each trial
-				j.opts.Logger.Warn("relaystore: the journal takes no usage, it is written through until it does")
+				j.opts.Logger.Warn("relaystore: the journal takes nothing, all is written through until it does", slog.String("journal", j.opts.Name))
 			case to == gobreaker.StateClosed:
-				j.opts.Logger.Info("relaystore: the journal takes usage again")
+				j.opts.Logger.Info("relaystore: the journal takes writes again", slog.String("journal", j.opts.Name))
 			}
 		},
 	})

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	takesNone  = "WARN relaystore: the journal takes no usage, it is written through until it does"
-	takesAgain = "INFO relaystore: the journal takes usage again"
+	takesNone  = "WARN relaystore: the journal takes nothing, all is written through until it does"
+	takesAgain = "INFO relaystore: the journal takes writes again"
 )
 
 func one(text string) [][]byte { return [][]byte{[]byte(text)} }

@@ -19,10 +19,10 @@ func (c *consumer) report(err error) {
 	case failing == c.failing || errors.Is(err, context.Canceled):
 	case failing:
 		c.failing = true
-		c.opts.Logger.Warn("relaystore: the journal cannot be flushed, it keeps what it has until it can", slog.String("reason", reason(err)))
+		c.opts.Logger.Warn("relaystore: the journal cannot be flushed, it keeps what it has until it can", slog.String("journal", c.opts.Name), slog.String("reason", reason(err)))
 	default:
 		c.failing = false
-		c.opts.Logger.Info("relaystore: the journal is flushed")
+		c.opts.Logger.Info("relaystore: the journal is flushed", slog.String("journal", c.opts.Name))
 	}
 }
 

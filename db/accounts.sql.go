@@ -13,6 +13,118 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const accountApplyStatuses = `-- name: AccountApplyStatuses :many
+UPDATE accounts a SET
+    status = o.status,
+    error_message = CASE WHEN o.error_message <> '' THEN o.error_message
+        WHEN o.status = 'error' AND o.was = 'error' THEN a.error_message ELSE '' END,
+    rate_limit_reset_at = coalesce(o.reset_at, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+    tokens_remaining = coalesce(o.tokens, CASE WHEN o.keeps THEN a.tokens_remaining END),
+    status_at = o.at,
+    updated_at = greatest(o.at, a.updated_at + interval '1 microsecond')
+FROM (
+    SELECT s.id, s.status AS was, u.status, u.error_message, u.at,
+        nullif(u.reset_at, timestamptz '0001-01-01 00:00:00+00') AS reset_at, nullif(u.tokens, -1) AS tokens,
+        coalesce(s.rate_limit_reset_at > u.at, true) AND (s.status <> 'rate_limited' OR u.status = 'rate_limited') AS keeps
+    FROM ROWS FROM (
+        unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::timestamptz[]),
+        unnest($5::bigint[]), unnest($6::timestamptz[])
+    ) AS u(id, status, error_message, reset_at, tokens, at)
+    JOIN accounts s ON s.id = u.id
+    WHERE s.deleted_at IS NULL AND (s.status_at IS NULL OR s.status_at < u.at)
+) AS o
+WHERE a.id = o.id
+RETURNING a.id, ((o.was IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed
+`
+
+type AccountApplyStatusesParams struct {
+	Ids           []uuid.UUID
+	Statuses      []string
+	ErrorMessages []string
+	ResetAts      []time.Time
+	Tokens        []int64
+	Ats           []time.Time
+}
+
+type AccountApplyStatusesRow struct {
+	ID      uuid.UUID
+	Changed bool
+}
+
+// AccountUpdateStatus for statuses that have waited in the journal, one an account at most,
+// of accounts that AccountHold has locked: only where no later one was set since. The year
+// 1 and -1 are what is not given. By primary key. One row a status that is stored.
+//
+//	UPDATE accounts a SET
+//	    status = o.status,
+//	    error_message = CASE WHEN o.error_message <> '' THEN o.error_message
+//	        WHEN o.status = 'error' AND o.was = 'error' THEN a.error_message ELSE '' END,
+//	    rate_limit_reset_at = coalesce(o.reset_at, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+//	    tokens_remaining = coalesce(o.tokens, CASE WHEN o.keeps THEN a.tokens_remaining END),
+//	    status_at = o.at,
+//	    updated_at = greatest(o.at, a.updated_at + interval '1 microsecond')
+//	FROM (
+//	    SELECT s.id, s.status AS was, u.status, u.error_message, u.at,
+//	        nullif(u.reset_at, timestamptz '0001-01-01 00:00:00+00') AS reset_at, nullif(u.tokens, -1) AS tokens,
+//	        coalesce(s.rate_limit_reset_at > u.at, true) AND (s.status <> 'rate_limited' OR u.status = 'rate_limited') AS keeps
+//	    FROM ROWS FROM (
+//	        unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::timestamptz[]),
+//	        unnest($5::bigint[]), unnest($6::timestamptz[])
+//	    ) AS u(id, status, error_message, reset_at, tokens, at)
+//	    JOIN accounts s ON s.id = u.id
+//	    WHERE s.deleted_at IS NULL AND (s.status_at IS NULL OR s.status_at < u.at)
+//	) AS o
+//	WHERE a.id = o.id
+//	RETURNING a.id, ((o.was IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed
+func (q *Queries) AccountApplyStatuses(ctx context.Context, db DBTX, arg AccountApplyStatusesParams) ([]AccountApplyStatusesRow, error) {
+	rows, err := db.Query(ctx, accountApplyStatuses,
+		arg.Ids,
+		arg.Statuses,
+		arg.ErrorMessages,
+		arg.ResetAts,
+		arg.Tokens,
+		arg.Ats,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountApplyStatusesRow{}
+	for rows.Next() {
+		var i AccountApplyStatusesRow
+		if err := rows.Scan(&i.ID, &i.Changed); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const accountApplyUses = `-- name: AccountApplyUses :exec
+UPDATE accounts a SET last_used_at = u.at
+FROM ROWS FROM (unnest($1::uuid[]), unnest($2::timestamptz[])) AS u(id, at)
+WHERE a.id = u.id AND a.deleted_at IS NULL AND (a.last_used_at IS NULL OR a.last_used_at < u.at)
+`
+
+type AccountApplyUsesParams struct {
+	Ids []uuid.UUID
+	Ats []time.Time
+}
+
+// Moves last uses forward, one an account, of accounts that AccountHold has locked. By
+// primary key. A row an account.
+//
+//	UPDATE accounts a SET last_used_at = u.at
+//	FROM ROWS FROM (unnest($1::uuid[]), unnest($2::timestamptz[])) AS u(id, at)
+//	WHERE a.id = u.id AND a.deleted_at IS NULL AND (a.last_used_at IS NULL OR a.last_used_at < u.at)
+func (q *Queries) AccountApplyUses(ctx context.Context, db DBTX, arg AccountApplyUsesParams) error {
+	_, err := db.Exec(ctx, accountApplyUses, arg.Ids, arg.Ats)
+	return err
+}
+
 const accountAvailable = `-- name: AccountAvailable :many
 SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message,
     rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at,
@@ -356,6 +468,34 @@ func (q *Queries) AccountGetCredentialsForUpdate(ctx context.Context, db DBTX, i
 		&i.CredentialsVersion,
 	)
 	return i, err
+}
+
+const accountHold = `-- name: AccountHold :many
+SELECT id FROM accounts WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE
+`
+
+// Locks accounts until the transaction ends, in the order of their ids (no deadlock
+// between flushes), and tells which there are. By primary key. One row an account.
+//
+//	SELECT id FROM accounts WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE
+func (q *Queries) AccountHold(ctx context.Context, db DBTX, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, accountHold, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const accountInsert = `-- name: AccountInsert :exec
@@ -898,6 +1038,7 @@ UPDATE accounts a SET
     rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
     tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
     last_used_at = greatest(a.last_used_at, $5::timestamptz),
+    status_at = greatest($6::timestamptz, a.status_at + interval '1 microsecond'),
     updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
 FROM (
     SELECT s.id, s.status,
@@ -929,6 +1070,7 @@ type AccountUpdateStatusParams struct {
 //	    rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
 //	    tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
 //	    last_used_at = greatest(a.last_used_at, $5::timestamptz),
+//	    status_at = greatest($6::timestamptz, a.status_at + interval '1 microsecond'),
 //	    updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
 //	FROM (
 //	    SELECT s.id, s.status,

@@ -14,7 +14,7 @@ import (
 )
 
 const accountCopyList = `-- name: AccountCopyList :many
-SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts
 WHERE id > $1 AND deleted_at IS NULL
 ORDER BY id
 LIMIT $2
@@ -28,7 +28,7 @@ type AccountCopyListParams struct {
 // The accounts that are not deleted, whole, in the order of the primary key. At most
 // row_limit rows.
 //
-//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts
+//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts
 //	WHERE id > $1 AND deleted_at IS NULL
 //	ORDER BY id
 //	LIMIT $2
@@ -70,6 +70,7 @@ func (q *Queries) AccountCopyList(ctx context.Context, db DBTX, arg AccountCopyL
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.DeletedAt,
+			&i.StatusAt,
 		); err != nil {
 			return nil, err
 		}
@@ -163,11 +164,11 @@ const accountCopyUpsert = `-- name: AccountCopyUpsert :one
 INSERT INTO accounts (
     id, platform, name, description, account_type, priority, schedulable, status, error_message,
     rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username,
-    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at
+    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at, status_at
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9,
     $10, $11, $12, $13, $14, $15, $16, $17, $18,
-    $19, $20, $21, $22, $23, $24, $25, $26
+    $19, $20, $21, $22, $23, $24, $25, $26, $27
 )
 ON CONFLICT (id) DO UPDATE SET
     platform = excluded.platform, name = excluded.name, description = excluded.description,
@@ -179,7 +180,7 @@ ON CONFLICT (id) DO UPDATE SET
     access_token = excluded.access_token, refresh_token = excluded.refresh_token, api_key = excluded.api_key,
     other_secrets = excluded.other_secrets, proxy_password = excluded.proxy_password, details = excluded.details,
     credentials_version = accounts.credentials_version + 1, deleted_at = NULL,
-    created_at = excluded.created_at, updated_at = excluded.updated_at
+    created_at = excluded.created_at, updated_at = excluded.updated_at, status_at = greatest(excluded.status_at, accounts.status_at)
 RETURNING credentials_version
 `
 
@@ -210,6 +211,7 @@ type AccountCopyUpsertParams struct {
 	Details          dbtype.JSON
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
+	StatusAt         *time.Time
 }
 
 // Makes an account what the other primary has, also where it was deleted here. One row.
@@ -217,11 +219,11 @@ type AccountCopyUpsertParams struct {
 //	INSERT INTO accounts (
 //	    id, platform, name, description, account_type, priority, schedulable, status, error_message,
 //	    rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username,
-//	    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at
+//	    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at, status_at
 //	) VALUES (
 //	    $1, $2, $3, $4, $5, $6, $7, $8, $9,
 //	    $10, $11, $12, $13, $14, $15, $16, $17, $18,
-//	    $19, $20, $21, $22, $23, $24, $25, $26
+//	    $19, $20, $21, $22, $23, $24, $25, $26, $27
 //	)
 //	ON CONFLICT (id) DO UPDATE SET
 //	    platform = excluded.platform, name = excluded.name, description = excluded.description,
@@ -233,7 +235,7 @@ type AccountCopyUpsertParams struct {
 //	    access_token = excluded.access_token, refresh_token = excluded.refresh_token, api_key = excluded.api_key,
 //	    other_secrets = excluded.other_secrets, proxy_password = excluded.proxy_password, details = excluded.details,
 //	    credentials_version = accounts.credentials_version + 1, deleted_at = NULL,
-//	    created_at = excluded.created_at, updated_at = excluded.updated_at
+//	    created_at = excluded.created_at, updated_at = excluded.updated_at, status_at = greatest(excluded.status_at, accounts.status_at)
 //	RETURNING credentials_version
 func (q *Queries) AccountCopyUpsert(ctx context.Context, db DBTX, arg AccountCopyUpsertParams) (int64, error) {
 	row := db.QueryRow(ctx, accountCopyUpsert,
@@ -263,6 +265,7 @@ func (q *Queries) AccountCopyUpsert(ctx context.Context, db DBTX, arg AccountCop
 		arg.Details,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.StatusAt,
 	)
 	var credentials_version int64
 	err := row.Scan(&credentials_version)

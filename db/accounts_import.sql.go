@@ -118,13 +118,13 @@ func (q *Queries) AccountImport(ctx context.Context, db DBTX, arg AccountImportP
 }
 
 const accountImportGet = `-- name: AccountImportGet :one
-SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts WHERE id = $1 FOR UPDATE
+SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts WHERE id = $1 FOR UPDATE
 `
 
 // An account as it is stored, a deleted one included, locked until the transaction
 // ends; by primary key. At most one row.
 //
-//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at FROM accounts WHERE id = $1 FOR UPDATE
+//	SELECT id, platform, name, description, account_type, priority, schedulable, status, error_message, rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username, access_token, refresh_token, api_key, other_secrets, proxy_password, credentials_version, details, created_at, updated_at, deleted_at, status_at FROM accounts WHERE id = $1 FOR UPDATE
 func (q *Queries) AccountImportGet(ctx context.Context, db DBTX, id uuid.UUID) (Account, error) {
 	row := db.QueryRow(ctx, accountImportGet, id)
 	var i Account
@@ -157,6 +157,7 @@ func (q *Queries) AccountImportGet(ctx context.Context, db DBTX, id uuid.UUID) (
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.StatusAt,
 	)
 	return i, err
 }

@@ -90,6 +90,7 @@ type Account struct {
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
 	DeletedAt          *time.Time
+	StatusAt           *time.Time
 }
 
 type UsageRequest struct {

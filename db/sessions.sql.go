@@ -446,6 +446,78 @@ func (q *Queries) SessionListByUser(ctx context.Context, db DBTX, arg SessionLis
 	return items, nil
 }
 
+const sessionTouch = `-- name: SessionTouch :many
+WITH held AS (
+    SELECT c.id, c.token_hash, c.expires_at FROM sessions c
+    WHERE c.token_hash = ANY ($1::bytea[]) AND c.expires_at > $2 ORDER BY c.id FOR UPDATE),
+extended AS (
+    UPDATE sessions s SET expires_at = t.ends
+    FROM (
+        SELECT h.id, max(u.ends) AS ends
+        FROM ROWS FROM (unnest($1::bytea[]), unnest($3::timestamptz[]), unnest($4::timestamptz[])) AS u(token_hash, seen, ends)
+        JOIN held h ON h.token_hash = u.token_hash AND h.expires_at >= u.seen AND h.expires_at < u.ends
+        GROUP BY h.id
+    ) AS t
+    WHERE s.id = t.id RETURNING s.id)
+SELECT held.token_hash, (extended.id IS NOT NULL)::boolean AS extended FROM held LEFT JOIN extended ON extended.id = held.id
+`
+
+type SessionTouchParams struct {
+	Hashes [][]byte
+	Now    time.Time
+	Seen   []time.Time
+	Ends   []time.Time
+}
+
+type SessionTouchRow struct {
+	TokenHash []byte
+	Extended  bool
+}
+
+// Extends sessions by touches that have waited in the journal, several a session perhaps:
+// to the latest end of those that nobody has shortened the session below since. One that
+// has ended stays so. It locks them in the order of their ids (no deadlock between flushes)
+// and tells which there are, and which it has extended. By sessions_token_hash. One row a
+// session.
+//
+//	WITH held AS (
+//	    SELECT c.id, c.token_hash, c.expires_at FROM sessions c
+//	    WHERE c.token_hash = ANY ($1::bytea[]) AND c.expires_at > $2 ORDER BY c.id FOR UPDATE),
+//	extended AS (
+//	    UPDATE sessions s SET expires_at = t.ends
+//	    FROM (
+//	        SELECT h.id, max(u.ends) AS ends
+//	        FROM ROWS FROM (unnest($1::bytea[]), unnest($3::timestamptz[]), unnest($4::timestamptz[])) AS u(token_hash, seen, ends)
+//	        JOIN held h ON h.token_hash = u.token_hash AND h.expires_at >= u.seen AND h.expires_at < u.ends
+//	        GROUP BY h.id
+//	    ) AS t
+//	    WHERE s.id = t.id RETURNING s.id)
+//	SELECT held.token_hash, (extended.id IS NOT NULL)::boolean AS extended FROM held LEFT JOIN extended ON extended.id = held.id
+func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg SessionTouchParams) ([]SessionTouchRow, error) {
+	rows, err := db.Query(ctx, sessionTouch,
+		arg.Hashes,
+		arg.Now,
+		arg.Seen,
+		arg.Ends,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SessionTouchRow{}
+	for rows.Next() {
+		var i SessionTouchRow
+		if err := rows.Scan(&i.TokenHash, &i.Extended); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sessionUpdate = `-- name: SessionUpdate :one
 UPDATE sessions SET
     session_data = coalesce($1::json, session_data),

@@ -136,4 +136,11 @@ func (s sender) usage(p monitoring.Process) {
 		s.gauge(journalRefused, float64(j.Refused))
 		s.gauge(journalOldest, j.Oldest.Seconds())
 	}
+	if j := p.Touches; j != nil {
+		s.is(touchesAppending, j.Appending)
+		s.gauge(touchesUnflushed, float64(j.Unflushed))
+		s.gauge(touchesRefused, float64(j.Refused))
+		s.gauge(touchesOldest, j.Oldest.Seconds())
+		s.counter(touchesDropped, float64(p.TouchesDropped))
+	}
 }

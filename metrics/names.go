@@ -40,6 +40,11 @@ var (
 	journalUnflushed = describe("journal_unflushed_records", "Records in the journal that are acknowledged and not in PostgreSQL yet.")
 	journalRefused   = describe("journal_refused_records", "Records of the journal that were put aside.")
 	journalOldest    = describe("journal_oldest_seconds", "Age of the oldest record in the journal that is not flushed.")
+	touchesAppending = describe("touches_appending", "Whether the journal of last uses, sessions' extensions and accounts' statuses takes them.")
+	touchesUnflushed = describe("touches_unflushed_entries", "Entries of that journal that are acknowledged and not in PostgreSQL yet.")
+	touchesRefused   = describe("touches_refused_entries", "Entries of that journal that were put aside.")
+	touchesOldest    = describe("touches_oldest_seconds", "Age of the oldest entry of that journal that is not flushed.")
+	touchesDropped   = describe("touches_dropped_total", "Entries that this process has flushed and that were about nothing any more.")
 
 	outboxWaiting = describe("outbox_waiting_changes", "Changes that Redis has not been told of, counted up to 10,000.")
 	outboxOldest  = describe("outbox_oldest_seconds", "Age of the oldest of them.")

@@ -73,6 +73,7 @@ UPDATE accounts a SET
     rate_limit_reset_at = coalesce(sqlc.narg(rate_limit_reset_at)::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
     tokens_remaining = coalesce(sqlc.narg(tokens_remaining)::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
     last_used_at = greatest(a.last_used_at, sqlc.narg(last_used_at)::timestamptz),
+    status_at = greatest(@now::timestamptz, a.status_at + interval '1 microsecond'),
     updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
 FROM (
     SELECT s.id, s.status,
@@ -81,6 +82,44 @@ FROM (
 ) AS o
 WHERE a.id = o.id
 RETURNING ((o.status IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed;
+
+-- name: AccountHold :many
+-- Locks accounts until the transaction ends, in the order of their ids (no deadlock
+-- between flushes), and tells which there are. By primary key. One row an account.
+SELECT id FROM accounts WHERE id = ANY (@ids::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE;
+
+-- name: AccountApplyStatuses :many
+-- AccountUpdateStatus for statuses that have waited in the journal, one an account at most,
+-- of accounts that AccountHold has locked: only where no later one was set since. The year
+-- 1 and -1 are what is not given. By primary key. One row a status that is stored.
+UPDATE accounts a SET
+    status = o.status,
+    error_message = CASE WHEN o.error_message <> '' THEN o.error_message
+        WHEN o.status = 'error' AND o.was = 'error' THEN a.error_message ELSE '' END,
+    rate_limit_reset_at = coalesce(o.reset_at, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
+    tokens_remaining = coalesce(o.tokens, CASE WHEN o.keeps THEN a.tokens_remaining END),
+    status_at = o.at,
+    updated_at = greatest(o.at, a.updated_at + interval '1 microsecond')
+FROM (
+    SELECT s.id, s.status AS was, u.status, u.error_message, u.at,
+        nullif(u.reset_at, timestamptz '0001-01-01 00:00:00+00') AS reset_at, nullif(u.tokens, -1) AS tokens,
+        coalesce(s.rate_limit_reset_at > u.at, true) AND (s.status <> 'rate_limited' OR u.status = 'rate_limited') AS keeps
+    FROM ROWS FROM (
+        unnest(@ids::uuid[]), unnest(@statuses::text[]), unnest(@error_messages::text[]), unnest(@reset_ats::timestamptz[]),
+        unnest(@tokens::bigint[]), unnest(@ats::timestamptz[])
+    ) AS u(id, status, error_message, reset_at, tokens, at)
+    JOIN accounts s ON s.id = u.id
+    WHERE s.deleted_at IS NULL AND (s.status_at IS NULL OR s.status_at < u.at)
+) AS o
+WHERE a.id = o.id
+RETURNING a.id, ((o.was IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed;
+
+-- name: AccountApplyUses :exec
+-- Moves last uses forward, one an account, of accounts that AccountHold has locked. By
+-- primary key. A row an account.
+UPDATE accounts a SET last_used_at = u.at
+FROM ROWS FROM (unnest(@ids::uuid[]), unnest(@ats::timestamptz[])) AS u(id, at)
+WHERE a.id = u.id AND a.deleted_at IS NULL AND (a.last_used_at IS NULL OR a.last_used_at < u.at);
 
 -- name: AccountTouch :execrows
 -- Moves the last use forward, never back. By primary key. At most one row.

@@ -11,11 +11,11 @@ LIMIT @row_limit;
 INSERT INTO accounts (
     id, platform, name, description, account_type, priority, schedulable, status, error_message,
     rate_limit_reset_at, tokens_remaining, last_used_at, scopes, token_expires_at, proxy_type, proxy_host, proxy_port, proxy_username,
-    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at
+    access_token, refresh_token, api_key, other_secrets, proxy_password, details, created_at, updated_at, status_at
 ) VALUES (
     @id, @platform, @name, @description, @account_type, @priority, @schedulable, @status, @error_message,
     @rate_limit_reset_at, @tokens_remaining, @last_used_at, @scopes, @token_expires_at, @proxy_type, @proxy_host, @proxy_port, @proxy_username,
-    @access_token, @refresh_token, @api_key, @other_secrets, @proxy_password, @details, @created_at, @updated_at
+    @access_token, @refresh_token, @api_key, @other_secrets, @proxy_password, @details, @created_at, @updated_at, @status_at
 )
 ON CONFLICT (id) DO UPDATE SET
     platform = excluded.platform, name = excluded.name, description = excluded.description,
@@ -27,7 +27,7 @@ ON CONFLICT (id) DO UPDATE SET
     access_token = excluded.access_token, refresh_token = excluded.refresh_token, api_key = excluded.api_key,
     other_secrets = excluded.other_secrets, proxy_password = excluded.proxy_password, details = excluded.details,
     credentials_version = accounts.credentials_version + 1, deleted_at = NULL,
-    created_at = excluded.created_at, updated_at = excluded.updated_at
+    created_at = excluded.created_at, updated_at = excluded.updated_at, status_at = greatest(excluded.status_at, accounts.status_at)
 RETURNING credentials_version;
 
 -- name: AccountCopyRefreshList :many

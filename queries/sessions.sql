@@ -16,6 +16,26 @@ UPDATE sessions SET
 WHERE token_hash = @token_hash AND expires_at > @now
 RETURNING expires_at;
 
+-- name: SessionTouch :many
+-- Extends sessions by touches that have waited in the journal, several a session perhaps:
+-- to the latest end of those that nobody has shortened the session below since. One that
+-- has ended stays so. It locks them in the order of their ids (no deadlock between flushes)
+-- and tells which there are, and which it has extended. By sessions_token_hash. One row a
+-- session.
+WITH held AS (
+    SELECT c.id, c.token_hash, c.expires_at FROM sessions c
+    WHERE c.token_hash = ANY (@hashes::bytea[]) AND c.expires_at > @now ORDER BY c.id FOR UPDATE),
+extended AS (
+    UPDATE sessions s SET expires_at = t.ends
+    FROM (
+        SELECT h.id, max(u.ends) AS ends
+        FROM ROWS FROM (unnest(@hashes::bytea[]), unnest(@seen::timestamptz[]), unnest(@ends::timestamptz[])) AS u(token_hash, seen, ends)
+        JOIN held h ON h.token_hash = u.token_hash AND h.expires_at >= u.seen AND h.expires_at < u.ends
+        GROUP BY h.id
+    ) AS t
+    WHERE s.id = t.id RETURNING s.id)
+SELECT held.token_hash, (extended.id IS NOT NULL)::boolean AS extended FROM held LEFT JOIN extended ON extended.id = held.id;
+
 -- name: SessionDeleteByHash :one
 -- Deletes a session, ended or not, by sessions_token_hash. At most one row.
 DELETE FROM sessions WHERE token_hash = @token_hash RETURNING id;

@@ -18,6 +18,7 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/sessions"
 	"github.com/seed14a526e0/relaystore/repo/storage"
+	"github.com/seed14a526e0/relaystore/repo/touches"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -45,7 +46,8 @@ type Client struct {
 	ownsPool bool
 	primary  *strategy.Postgres
 	cache    *cache.Cache
-	journal  *cache.Journal // nil under write_through
+	journal  *cache.Journal // of usage; nil without write_behind, as is touches
+	touches  *touches.Journal
 	outbox   *strategy.Outbox
 	switches *strategy.Switches
 	close    sync.Once
@@ -83,16 +85,16 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary.For(strategy.APIKey), Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
-		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix,
+		LegacyEncryptionKey: cfg.LegacyEncryptionKey, Prefix: cfg.APIKeyPrefix, Touches: c.touches.Kind(strategy.APIKey),
 	})
 	c.Accounts = accounts.New(accounts.Config{
 		Primary: primary.For(strategy.Account), Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
-		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger,
+		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger, Touches: c.touches.Kind(strategy.Account),
 	})
 	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Sessions = sessions.New(sessions.Config{
 		Primary: primary.For(strategy.Session), Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
-		MaxSessionData: cfg.MaxSessionData,
+		MaxSessionData: cfg.MaxSessionData, Touches: c.touches.Kind(strategy.Session),
 	})
 	c.Transactions = &Transactions{client: c, primary: primary, open: newOpenTransactions(cfg.MaxTransactions, cfg.TxTimeout)}
 	c.startStorage()
@@ -118,7 +120,7 @@ func (c *Client) meter(cfg Config) *strategy.Meter {
 func (c *Client) sources() monitoring.Sources {
 	s := monitoring.Sources{Consistency: c.consistency, Batches: c.Usage.Batches}
 	if c.journal != nil {
-		s.Journal = c.Usage.JournalHealth
+		s.Journal, s.Touches, s.TouchesDropped = c.Usage.JournalHealth, c.touches.Health, c.touches.Dropped
 	}
 	return s
 }
@@ -167,14 +169,20 @@ func (c *Client) openSwitches(ctx context.Context, cfg Config) error {
 
 // startStorage is for when the repos are there to follow switches.
 func (c *Client) startStorage() {
-	c.switches.Cache, c.switches.WriteBehind = c.cache, c.Usage.WriteBehind
+	c.switches.Cache = c.cache
+	c.switches.WriteBehind = map[strategy.DataType]func(bool){
+		strategy.APIKey: c.touches.Kind(strategy.APIKey).Switch, strategy.Account: c.touches.Kind(strategy.Account).Switch,
+		strategy.Usage: c.Usage.WriteBehind, strategy.Session: c.touches.Kind(strategy.Session).Switch,
+	}
 	c.switches.Movers = map[strategy.DataType]strategy.Mover{
-		strategy.APIKey: c.APIKeys.Mover(), strategy.Account: c.Accounts.Mover(), strategy.Usage: c.Usage.Mover(), strategy.Session: c.Sessions.Mover(),
+		strategy.APIKey: c.touches.Mover(c.APIKeys.Mover()), strategy.Account: c.touches.Mover(c.Accounts.Mover()),
+		strategy.Usage: c.Usage.Mover(), strategy.Session: c.touches.Mover(c.Sessions.Mover()),
 	}
 	c.switches.Start()
+	c.touches.Start(func(t strategy.DataType) bool { return c.switches.State(t).Step != "" })
 	storing := storage.Config{Primary: c.primary, Cache: c.cache, Switches: c.switches}
 	if c.journal != nil {
-		storing.Journal = c.Usage.JournalHealth
+		storing.Journal, storing.Touches = c.Usage.JournalHealth, c.touches.Health
 	}
 	c.Storage = storage.New(storing)
 }
@@ -225,10 +233,7 @@ func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 		Require: cfg.RequireRedis, Logger: cfg.Logger,
 	})
 	if err == nil && cfg.UsageWrites == WriteBehind {
-		c.journal, err = cache.OpenJournal(ctx, cache.JournalOptions{
-			URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, Name: "usage", Replicas: cfg.JournalReplicas,
-			Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
-		})
+		err = c.openJournals(ctx, cfg)
 	}
 	if errors.Is(err, cache.ErrNoHashTag) {
 		return result.Invalid("RELAYSTORE_KEY_PREFIX", "the Redis is a Cluster: the prefix needs a hash tag, such as {relaystore}:")
@@ -236,5 +241,25 @@ func (c *Client) openRedis(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return result.From(result.CacheError)
 	}
+	return nil
+}
+
+// openJournals opens that of usage, and that of the other data types, which takes nothing
+// until one of them is switched to write_behind.
+func (c *Client) openJournals(ctx context.Context, cfg Config) (err error) {
+	options := cache.JournalOptions{
+		URL: cfg.RedisURL, Tune: cfg.RedisOption, Prefix: cfg.KeyPrefix, Name: "usage", Replicas: cfg.JournalReplicas,
+		Limit: cfg.JournalLimit, Require: cfg.RequireRedis, Logger: cfg.Logger,
+	}
+	if c.journal, err = cache.OpenJournal(ctx, options); err != nil {
+		return err
+	}
+	options.Name, options.Beside = touches.Name, true
+	journal, err := cache.OpenJournal(ctx, options)
+	if err != nil {
+		c.journal.Close(ctx)
+		return err
+	}
+	c.touches = touches.New(journal)
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 const closeGrace = 250 * time.Millisecond
 
 // Close rolls open transactions back, writes what is still in memory, drains the
-// journal, ends the background work and closes the connections. What is not written
+// journals, ends the background work and closes the connections. What is not written
 // by ctx's deadline is an error with its number in details.remaining; under
-// write_behind, it stays in the journal for other processes. Past ctx's deadline it
+// write_behind, it stays in the journals for other processes. Past ctx's deadline it
 // stops waiting for calls that are still running and says so. A second Close gives
 // what the first one gave. Close of a transaction's own client rolls that back, where
 // it is still open.
@@ -29,7 +29,7 @@ func (c *Client) Close(ctx context.Context) error {
 			c.Transactions.open.close()
 			c.outbox.Close()
 			c.switches.Close()
-			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx))
+			written <- errors.Join(c.APIKeys.Close(ctx), c.Usage.Close(ctx), c.Accounts.Close(ctx), c.touches.Close(ctx))
 			c.Monitoring.Close(ctx) // last, so that it stores what the others' took
 			c.release()
 			close(released)

@@ -126,15 +126,15 @@ type Config struct {
 	// RequestIDWindow is how long a record's RequestID is remembered, at least
 	// 24 h. Env RELAYSTORE_REQUEST_ID_WINDOW.
 	RequestIDWindow time.Duration
-	// UsageWrites is WriteThrough (the zero value's meaning) or WriteBehind. Env
-	// RELAYSTORE_USAGE_WRITES.
+	// UsageWrites is WriteThrough (the zero value's meaning) or WriteBehind, which also lets
+	// the other data types be switched to that. Env RELAYSTORE_USAGE_WRITES.
 	UsageWrites string
-	// JournalReplicas is how many replicas of Redis must have a record before
+	// JournalReplicas is how many replicas of Redis must have a record, or a touch, before
 	// WriteBehind acknowledges it. Env RELAYSTORE_JOURNAL_REPLICAS.
 	JournalReplicas int
 	// JournalLimit bounds the records in the journal, at about 400 bytes of Redis
-	// each: callers wait while it is full, up to their deadline. Env
-	// RELAYSTORE_JOURNAL_LIMIT.
+	// each: callers wait while it is full, up to their deadline. That of touches has the
+	// same bound: they are written through while it is full. Env RELAYSTORE_JOURNAL_LIMIT.
 	JournalLimit int
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, as text: keys
 	// hashed with it go on validating. Env RELAYSTORE_LEGACY_ENCRYPTION_KEY.

@@ -28,7 +28,8 @@ func Health(ctx context.Context, cfg Config) (h storage.Health, err error) {
 	storing := storage.Config{Primary: &strategy.Postgres{Pool: c.pool, OpTimeout: cfg.OpTimeout, Waiting: new(atomic.Int64)}, Cache: c.cache}
 	if c.journal != nil {
 		defer c.journal.Close(ctx)
-		storing.Journal = c.journal.Health
+		defer func() { _ = c.touches.Close(ctx) }()
+		storing.Journal, storing.Touches = c.journal.Health, c.touches.Health
 	}
 	return storage.New(storing).GetStorageHealth(ctx)
 }

@@ -50,6 +50,7 @@ var filled = map[int64]string{
 			('2000-01-01Z', '2025-09-01Z', '0190b8a0-0000-7000-8000-000000000011', 1, 2, 3, 4, 5, 14, 0, 'account', 'opening', 'm');
 		INSERT INTO legacy_objects VALUES (now(), 'user', 'a', sha256('a'))`,
 	14: `UPDATE storage_primaries SET step = 'copying', holder = gen_random_uuid(), lease_expires_at = now(), began_at = now() WHERE data_type = 'apikey'`,
+	15: `UPDATE accounts SET status_at = now()`,
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -49,7 +49,8 @@ type WriteStrategy string
 const (
 	// WriteThrough: primary and cache have it.
 	WriteThrough WriteStrategy = "write_through"
-	// WriteBehind: the journal has it, the primary gets it later.
+	// WriteBehind: of what [State] names in Delays, the journal has it, the primary gets it
+	// later; all else is as under WriteAround, or without a cache under WriteThrough.
 	WriteBehind WriteStrategy = "write_behind"
 	// WriteAround: the primary has it, and the cache forgets what it had.
 	WriteAround WriteStrategy = "write_around"

@@ -9,7 +9,7 @@ import (
 
 // Machinery is what a process has to work with.
 type Machinery struct {
-	// Cache is a Redis; Journal is the stream that takes usage under write_behind.
+	// Cache is a Redis; Journal are the streams that take what write_behind delays.
 	Cache, Journal bool
 	// Redis is a Redis that can be a primary.
 	Redis bool
@@ -26,13 +26,19 @@ func (m Machinery) Effective(t DataType, c Config) Config {
 		c.ReadStrategy = DatabaseFirst
 	}
 	switch {
-	case t == Usage && c.WriteStrategy == WriteBehind && m.Journal:
+	case c.WriteStrategy == WriteBehind && m.Journal:
 	case c.EnableCache:
 		c.WriteStrategy = WriteAround
 	case c.WriteStrategy == WriteBehind:
 		c.WriteStrategy = WriteThrough
 	}
 	return c
+}
+
+// delays are the writes that write_behind acknowledges before the primary has them, as
+// State's JSON names them. All others are written through.
+var delays = map[DataType]string{
+	APIKey: "lastUsedAt", Account: "status", Usage: "recordUsage", Session: "extendTTL",
 }
 
 // CheckDataType refuses a word that is none of the contract's.
@@ -61,7 +67,7 @@ func (m Machinery) Check(t DataType, c Config) error {
 	if err := checkRead(c); err != nil {
 		return err
 	}
-	return m.checkWrite(t, c)
+	return m.checkWrite(c)
 }
 
 func (c Config) checkWords() error {
@@ -104,14 +110,12 @@ func checkRead(c Config) error {
 	return nil
 }
 
-func (m Machinery) checkWrite(t DataType, c Config) error {
+func (m Machinery) checkWrite(c Config) error {
 	switch {
 	case c.PrimaryStorage == PrimaryRedis && c.WriteStrategy == WriteBehind:
 		return result.Invalid("writeStrategy", "a Redis primary has nothing in front of it that could be written first")
 	case c.WriteStrategy == WriteThrough && c.EnableCache:
 		return result.Invalid("writeStrategy", "a write leaves a tombstone in the cache, which keeps older fills out, and the next read fills it: that is write_around")
-	case c.WriteStrategy == WriteBehind && t != Usage:
-		return result.Invalid("writeStrategy", "write_behind is for usage: a delete or a limit that waits in a journal would be a stale yes")
 	case c.WriteStrategy == WriteBehind && !m.Journal:
 		return result.Invalid("writeStrategy", "this process has no journal: set RELAYSTORE_USAGE_WRITES to write_behind, and REDIS_URL")
 	}

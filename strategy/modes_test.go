@@ -29,7 +29,7 @@ func TestRefusalsNameTheMember(t *testing.T) {
 		"cache_only":                  {full, strategy.APIKey, func(c *strategy.Config) { c.ReadStrategy = strategy.CacheOnly }, "readStrategy"},
 		"write":                       {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = "WRITE_AROUND" }, "writeStrategy"},
 		"write_through with a cache":  {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteThrough }, "writeStrategy"},
-		"sessions behind":             {full, strategy.Session, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
+		"keys behind, no journal":     {strategy.Machinery{Cache: true}, strategy.APIKey, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
 		"no journal":                  {strategy.Machinery{Cache: true}, strategy.Usage, func(c *strategy.Config) { c.WriteStrategy = strategy.WriteBehind }, "writeStrategy"},
 		"usage cached":                {full, strategy.Usage, func(c *strategy.Config) { c.EnableCache, c.CacheTTL = true, time.Minute }, "enableCache"},
 		"no Redis":                    {strategy.Machinery{}, strategy.Account, func(*strategy.Config) {}, "enableCache"},

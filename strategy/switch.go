@@ -19,6 +19,10 @@ type State struct {
 	// Effective is what this process does, which differs where it lacks a Redis or a
 	// journal that the config asks for.
 	Effective Config
+	// Delays is what of the data type this process acknowledges in the journal, before the
+	// primary has it: lastUsedAt, status (that of accounts), recordUsage or extendTTL (that
+	// of sessions). All else is written through. "" is nothing.
+	Delays string
 	// Step is what is done of a move of the primary that is under way: pausing, copying or
 	// verifying. Writers wait meanwhile. "" is none.
 	Step string
@@ -27,16 +31,20 @@ type State struct {
 }
 
 // MarshalJSON gives the contract's StorageConfig and, as extensions, epoch,
-// effective where it differs, and step while the primary is moved.
+// effective where it differs or delays something, and step while the primary is moved.
 func (s State) MarshalJSON() ([]byte, error) {
+	type effective struct {
+		configJSON
+		Delays string `json:"delays,omitempty"`
+	}
 	out := struct {
 		configJSON
-		Epoch     int64   `json:"epoch"`
-		Effective *Config `json:"effective,omitempty"`
-		Step      string  `json:"step,omitempty"`
+		Epoch     int64      `json:"epoch"`
+		Effective *effective `json:"effective,omitempty"`
+		Step      string     `json:"step,omitempty"`
 	}{configJSON: s.json(), Epoch: s.Epoch, Step: s.Step}
-	if s.Effective != s.Config {
-		out.Effective = &s.Effective
+	if s.Effective != s.Config || s.Delays != "" {
+		out.Effective = &effective{s.Effective.json(), s.Delays}
 	}
 	return json.Marshal(out)
 }

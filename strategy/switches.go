@@ -34,8 +34,8 @@ type Switches struct {
 	Behind bool
 	// Machinery is what this process can do.
 	Machinery Machinery
-	// WriteBehind turns the journal on and off; nil where there is none.
-	WriteBehind func(on bool)
+	// WriteBehind says of each data type that has one whether its journal takes writes.
+	WriteBehind map[DataType]func(on bool)
 	// Redis is the primary that data types may be switched to; nil where there is none.
 	Redis *Redis
 	// Movers copy data types from one primary to the other. One without a mover is moved
@@ -190,7 +190,11 @@ func (s *Switches) read(ctx context.Context, c db.DBTX) (states map[DataType]Sta
 		case primary == PrimaryRedis:
 			c = DefaultOn(primary, t)
 		}
-		states[t] = State{Config: c, Epoch: row.Epoch, Effective: s.Machinery.Effective(t, c), Step: row.Step, fence: row.Fence}
+		st := State{Config: c, Epoch: row.Epoch, Effective: s.Machinery.Effective(t, c), Step: row.Step, fence: row.Fence}
+		if st.Effective.WriteStrategy == WriteBehind {
+			st.Delays = delays[t]
+		}
+		states[t] = st
 		lapsed = lapsed || row.Lapsed
 	}
 	return states, lapsed, nil
@@ -256,10 +260,10 @@ func (s *Switches) apply(t DataType, c Config) {
 	if p := s.places[t]; p != nil {
 		p.onRedis.Store(c.PrimaryStorage == PrimaryRedis)
 	}
+	if behind := s.WriteBehind[t]; behind != nil {
+		behind(c.WriteStrategy == WriteBehind)
+	}
 	if t == Usage {
-		if s.WriteBehind != nil {
-			s.WriteBehind(c.WriteStrategy == WriteBehind)
-		}
 		return
 	}
 	s.Cache.Follow(string(t), cache.Policy{Off: !c.EnableCache, PrimaryFirst: c.ReadStrategy == DatabaseFirst, TTL: c.CacheTTL})

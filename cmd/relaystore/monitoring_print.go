@@ -82,6 +82,9 @@ func printHealth(w io.Writer, h storage.Health) {
 	if j := r.Journal; j != nil {
 		t.AppendRow(table.Row{"journal", fmt.Sprintf("%s records, the oldest %s, %s refused", howMany(j.Length), took(j.Age), howMany(j.Refused))})
 	}
+	if j := r.Touches; j != nil {
+		t.AppendRow(table.Row{"touches", fmt.Sprintf("%s entries, the oldest %s, %s refused", howMany(j.Length), took(j.Age), howMany(j.Refused))})
+	}
 	t.Render()
 }
 

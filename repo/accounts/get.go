@@ -14,7 +14,7 @@ import (
 )
 
 // GetClaudeAccount gives an account by its id. One that is deleted, or of another
-// platform, is RecordNotFound.
+// platform, is RecordNotFound. Its status may lag as GetAccount's.
 func (r *Repo) GetClaudeAccount(ctx context.Context, accountID string) result.Result[ClaudeAccount] {
 	a, err := r.get(ctx, accountID)
 	if err == nil && a.Platform != Claude {
@@ -27,7 +27,8 @@ func (r *Repo) GetClaudeAccount(ctx context.Context, accountID string) result.Re
 }
 
 // GetAccount gives an account of any platform, without its secrets. A deleted one
-// is RecordNotFound.
+// is RecordNotFound. Under write_behind its status, what belongs to that and its last use
+// may lag behind UpdateAccountStatus.
 func (r *Repo) GetAccount(ctx context.Context, accountID string) result.Result[Account] {
 	return result.Of(r.get(ctx, accountID))
 }

@@ -12,7 +12,8 @@ import (
 // which it should: by priority (lower first), then those that were used longest ago,
 // never used ones before all, ties by id. Available are schedulable accounts that are
 // active, or rate_limited with their reset passed, by the clock of the call; what was
-// known of a window that has passed counts no more. An empty list is a success.
+// known of a window that has passed counts no more. An empty list is a success. Under
+// write_behind, statuses and last uses may lag.
 func (r *Repo) GetAvailableAccounts(ctx context.Context, f AvailableFilters) result.Result[[]ClaudeAccount] {
 	return result.Of(r.available(ctx, f))
 }
@@ -57,7 +58,7 @@ func (r *Repo) availableRows(ctx context.Context, f *AvailableFilters, now time.
 }
 
 // ListAccounts gives a page of the accounts that are not deleted, newest first, ties
-// by id. Rows and total come from one snapshot.
+// by id. Rows and total come from one snapshot. Statuses may lag as GetAccount's.
 func (r *Repo) ListAccounts(ctx context.Context, f ListFilters) result.Result[Page] {
 	return result.Of(r.list(ctx, f))
 }

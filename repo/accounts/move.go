@@ -224,7 +224,7 @@ func (m mover) insert(ctx context.Context, p *strategy.Postgres, a *moved) error
 			ProxyType: a.ProxyType, ProxyHost: a.ProxyHost, ProxyPort: a.ProxyPort, ProxyUsername: a.ProxyUsername,
 			AccessToken: s[accessToken], RefreshToken: s[refreshToken], APIKey: s[apiKey],
 			OtherSecrets: s[otherSecrets], ProxyPassword: s[proxyPassword],
-			Details: a.Details, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+			Details: a.Details, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, StatusAt: a.StatusAt,
 		})
 		if err != nil || a.refresh.holder == uuid.Nil {
 			return err
@@ -276,6 +276,6 @@ func (a *moved) canonical() any {
 	n := &c.Account
 	n.AccessToken, n.RefreshToken, n.APIKey, n.OtherSecrets, n.ProxyPassword = nil, nil, nil, nil, nil
 	n.RateLimitResetAt, n.LastUsedAt, n.TokenExpiresAt, n.CreatedAt, n.UpdatedAt = nil, nil, nil, time.Time{}, time.Time{}
-	n.Details, n.CredentialsVersion, n.Scopes = nil, 0, list(n.Scopes)
+	n.Details, n.CredentialsVersion, n.Scopes, n.StatusAt = nil, 0, list(n.Scopes), nil
 	return c
 }

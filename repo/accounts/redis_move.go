@@ -101,6 +101,10 @@ func (l *legacyAccounts) replace(ctx context.Context, a *moved) error {
 	for name, value := range f.statusPatch(a.Status, m, a.UpdatedAt).set {
 		fields[name] = value
 	}
+	delete(fields, ownStatusAt)
+	if a.StatusAt != nil {
+		fields[ownStatusAt] = a.StatusAt.UTC().Format(time.RFC3339Nano)
+	}
 	pairs, err := f.pairs()
 	if err != nil {
 		return err
@@ -131,7 +135,7 @@ func (l *legacyAccounts) keepState(ctx context.Context, f *found) error {
 }
 
 // limitFields are state that comes with the status, and what is our own.
-var limitFields = []string{"rateLimitedAt", "rateLimitAutoStopped", "apiKeyCount", ownTokensRemaining, ownExtra, ownSecrets, ownCreatedAt}
+var limitFields = []string{"rateLimitedAt", "rateLimitAutoStopped", "apiKeyCount", ownTokensRemaining, ownStatusAt, ownExtra, ownSecrets, ownCreatedAt}
 
 // pairs are all fields, or the document of a Bedrock account.
 func (f *found) pairs() ([]string, error) {
@@ -170,7 +174,7 @@ func (l *legacyAccounts) moved(ctx context.Context, f *found) (*moved, error) {
 		Priority: row.Priority, Schedulable: row.Schedulable, Status: row.Status, ErrorMessage: row.ErrorMessage,
 		RateLimitResetAt: row.RateLimitResetAt, TokensRemaining: row.TokensRemaining, LastUsedAt: row.LastUsedAt,
 		Scopes: row.Scopes, TokenExpiresAt: row.TokenExpiresAt, Details: row.Details, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		ProxyType: row.ProxyType, ProxyHost: row.ProxyHost, ProxyPort: row.ProxyPort, ProxyUsername: row.ProxyUsername,
+		ProxyType: row.ProxyType, ProxyHost: row.ProxyHost, ProxyPort: row.ProxyPort, ProxyUsername: row.ProxyUsername, StatusAt: f.statusAt(),
 	}}
 	a.texts = texts{accessToken: c.AccessToken, refreshToken: c.RefreshToken, apiKey: c.APIKey, otherSecrets: c.Secrets.text()}
 	if c.ProxyConfig != nil {

@@ -22,6 +22,7 @@ import (
 // The service passes over them.
 const (
 	ownTokensRemaining = "relaystoreTokensRemaining" // as in StatusMetadata
+	ownStatusAt        = "relaystoreStatusAt"        // when the status was set, as accounts.status_at in PostgreSQL
 	ownExtra           = "relaystoreExtra"           // members of details.extra that are no texts
 	ownSecrets         = "relaystoreSecrets"         // sealed: those that the platform has no field for
 	ownCreatedAt       = "relaystoreCreatedAt"       // createdAt to the microsecond: lists are in its order
@@ -29,7 +30,7 @@ const (
 
 // stateFields are what the service counts and notes by itself, which is no detail.
 var stateFields = []string{
-	ownTokensRemaining, ownExtra, ownSecrets, ownCreatedAt,
+	ownTokensRemaining, ownStatusAt, ownExtra, ownSecrets, ownCreatedAt,
 	"rateLimitedAt", "rateLimitAutoStopped", "rateLimitDuration", "dailyUsage", "lastResetDate", "quotaStoppedAt",
 	"lastRefreshAt", "lastRefresh", "apiKeyCount", "expiresIn",
 }
@@ -268,6 +269,15 @@ func (f *found) tokensRemaining() *int64 {
 		return nil
 	}
 	return &n
+}
+
+// statusAt is when the status was last set, as far as that is known.
+func (f *found) statusAt() *time.Time {
+	t, err := time.Parse(time.RFC3339Nano, f.fields[ownStatusAt])
+	if err != nil {
+		return nil
+	}
+	return &t
 }
 
 // row is what PostgreSQL would give.

@@ -23,7 +23,9 @@ func (f *found) statusPatch(word string, m StatusMetadata, now time.Time) patch 
 	rec := f.record()
 	was, reset := status(&rec), f.resetAt(&rec)
 	keeps := (reset.IsZero() || reset.After(now)) && (was != RateLimited || word == RateLimited)
-	set := map[string]string{"updatedAt": legacy.TimeText(now), "isActive": legacy.FlagText(word != Inactive), "status": Active}
+	set := map[string]string{
+		"updatedAt": legacy.TimeText(now), "isActive": legacy.FlagText(word != Inactive), "status": Active, ownStatusAt: legacy.TimeText(now),
+	}
 	if word == InError {
 		set["status"] = InError
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/internal/seal"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/touches"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	// RefreshAhead is how long before its expiry a token is refreshed without a call;
 	// 0 is never.
 	RefreshAhead time.Duration
+	// Touches takes statuses under write_behind; nil writes them through.
+	Touches *touches.Kind
 	// Logger takes one line a change of state; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -56,6 +59,7 @@ type Repo struct {
 	refreshes *refreshes
 	uses      *uses
 	legacy    *legacyState
+	moments   *moments // of statuses
 	now       func() time.Time
 
 	outer   *Repo     // of one inside a transaction: the one outside
@@ -67,11 +71,12 @@ func New(cfg Config) *Repo {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), legacy: newLegacyState(), queries: db.New(), uses: newUses(), now: time.Now}
+	r := &Repo{Config: cfg, refreshes: newRefreshes(cfg.Primary.OpTimeout), legacy: newLegacyState(), queries: db.New(), uses: newUses(), moments: new(moments), now: time.Now}
 	r.records = cache.NewRecords(cfg.Cache, cache.Source[record]{
 		Kind: "account", Load: r.load, Encode: encode, Decode: decode, Size: cachedAccounts, Timeout: cfg.Primary.OpTimeout,
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
+	touches.Serve(cfg.Touches, r.applyStatuses)
 	r.startAhead()
 	return r
 }

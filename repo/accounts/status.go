@@ -40,7 +40,11 @@ func (m *StatusMetadata) UnmarshalJSON(data []byte) error {
 
 // UpdateAccountStatus sets the status of an account of any platform: active,
 // inactive, rate_limited or error. A deleted account is RecordNotFound. When inactive
-// or error has been written, no call of this process gives active credentials.
+// or error has been written, no call of this process gives active credentials. Under
+// write_behind, active and rate_limited wait in the journal: what shows an account, and
+// GetAvailableAccounts, lags until they are flushed, and they never take the place of a
+// status that was set later. One about an account that could not be looked up is dropped
+// by the flush where there is none.
 func (r *Repo) UpdateAccountStatus(ctx context.Context, accountID, status string, metadata StatusMetadata) result.Status {
 	return result.StatusOf(strategy.Followed(func() error { return r.updateStatus(ctx, accountID, status, metadata) }))
 }
@@ -53,7 +57,7 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 	if err := oneOf("status", status, Statuses); err != nil {
 		return err
 	}
-	now := r.tick()
+	now := r.moments.next(r.tick())
 	if err := m.check(now); err != nil {
 		return err
 	}
@@ -62,6 +66,10 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 		return err
 	case l != nil:
 		return l.updateStatus(ctx, id, status, m)
+	}
+	acknowledged, unsure, err := r.delay(ctx, id, status, &m, now)
+	if acknowledged || err != nil {
+		return err
 	}
 	changed := true
 	err = r.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
@@ -74,6 +82,9 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 	// Touches come with each request: an eviction with each would leave no cache.
 	if changed || err != nil {
 		r.evict(ctx, id)
+	}
+	if err != nil && unsure {
+		return result.From(err).With("outcomeUnknown", true)
 	}
 	return err
 }

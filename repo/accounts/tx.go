@@ -15,7 +15,7 @@ import (
 // cache or put into it, and what caches must forget waits for the commit. It has no
 // background work of its own.
 func (r *Repo) InTx(primary *strategy.Postgres, ledger Ledger) *Repo {
-	in := &Repo{Config: r.Config, queries: r.queries, records: r.records, refreshes: r.refreshes, uses: r.uses, legacy: r.legacy, now: r.now, outer: r.outer, changed: r.changed}
+	in := &Repo{Config: r.Config, queries: r.queries, records: r.records, refreshes: r.refreshes, uses: r.uses, legacy: r.legacy, moments: r.moments, now: r.now, outer: r.outer, changed: r.changed}
 	in.Primary, in.Ledger = primary, ledger
 	if in.outer == nil { // else this is a savepoint
 		in.outer, in.changed = r, new(sync.Map)

@@ -7,6 +7,7 @@ import (
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/touches"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -33,6 +34,8 @@ type Config struct {
 	// fresh.
 	StaleIfError time.Duration
 	Ledger       Ledger
+	// Touches takes last uses under write_behind; nil stores them in the primary.
+	Touches *touches.Kind
 	// LegacyEncryptionKey is the legacy service's ENCRYPTION_KEY, taken as text;
 	// "" turns the legacy scheme off.
 	LegacyEncryptionKey string
@@ -60,7 +63,8 @@ func New(cfg Config) *Repo {
 		Kind: "apikey", Load: r.load, Encode: encode, Decode: decode, Size: cfg.CachedKeys, Timeout: cfg.Primary.OpTimeout,
 		Loads: cfg.Primary.Conns(), Down: strategy.Down, StaleIfError: cfg.StaleIfError,
 	})
-	r.used = newLastUsed(r.storeLastUsed)
+	touches.Serve(cfg.Touches, r.applyUses)
+	r.used = newLastUsed(r.noteUses)
 	return r
 }
 

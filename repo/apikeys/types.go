@@ -113,7 +113,8 @@ type APIKey struct {
 	IsActive bool `json:"isActive"`
 	// ActivatedAt is when activation mode started the key's life.
 	ActivatedAt time.Time `json:"activatedAt,omitzero"`
-	// LastUsedAt is when the key was last validated, to about a minute.
+	// LastUsedAt is when the key was last validated, to about a minute, and under
+	// write_behind as far as the journal is flushed.
 	LastUsedAt time.Time `json:"lastUsedAt,omitzero"`
 	CreatedAt  time.Time `json:"createdAt"`
 	UpdatedAt  time.Time `json:"updatedAt"`

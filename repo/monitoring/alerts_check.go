@@ -25,7 +25,7 @@ var AlertMetrics = []string{
 	"cache.hitRate", "cache.missRate", "cache.evictionRate", "errors.rate",
 	"postgres.latency", "postgres.poolStatus.waiting", "postgres.outboxLag",
 	"redis.connected", "redis.latency", "redis.memory.used", "redis.memory.utilization", "redis.heartbeatAge",
-	"redis.journal.length", "redis.journal.age", "redis.journal.refused",
+	"redis.journal.length", "redis.journal.age", "redis.journal.refused", "redis.touches.length", "redis.touches.age", "redis.touches.refused",
 }
 
 // check refuses what is out of bounds, naming the member. What it lets pass, the

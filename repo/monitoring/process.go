@@ -17,8 +17,11 @@ type Sources struct {
 	Consistency func() cache.Consistency
 	// Batches are the group commits of usage.
 	Batches func() usage.Batches
-	// Journal is what usage waits in under write_behind.
-	Journal func(context.Context) (cache.JournalHealth, error)
+	// Journal is what usage waits in under write_behind, Touches what the other data types
+	// delay.
+	Journal, Touches func(context.Context) (cache.JournalHealth, error)
+	// TouchesDropped counts those that were about nothing any more.
+	TouchesDropped func() int64
 }
 
 // Process is what one process knows now, counted since it was opened: what exporters
@@ -36,8 +39,12 @@ type Process struct {
 	// Consistency is zero where nothing is compared.
 	Consistency cache.Consistency
 	Batches     usage.Batches
-	// Journal is nil under write_through, and where its Redis does not answer.
-	Journal *cache.JournalHealth
+	// Journal is nil under write_through, and where its Redis does not answer, and so is
+	// Touches, the journal of the other data types.
+	Journal, Touches *cache.JournalHealth
+	// TouchesDropped counts the touches that this process has flushed and that were about
+	// nothing any more: a deleted account, a session that has ended.
+	TouchesDropped int64
 	// Outbox is nil where PostgreSQL does not answer.
 	Outbox *Outbox
 }
@@ -69,7 +76,7 @@ const (
 )
 
 // Process gives the figures of this process. It asks PostgreSQL for the outbox and
-// Redis for the journal, for a second at most each, and leaves out what they do not
+// Redis for the journals, for a second at most each, and leaves out what they do not
 // tell.
 func (r *Repo) Process(ctx context.Context) Process {
 	stat := r.Primary.Pool.Stat()
@@ -92,13 +99,23 @@ func (r *Repo) Process(ctx context.Context) Process {
 	}
 	ctx, cancel := context.WithTimeout(ctx, processLimit)
 	defer cancel()
-	if r.Sources.Journal != nil {
-		if h, err := r.Sources.Journal(ctx); err == nil {
-			p.Journal = &h
-		}
+	p.Journal, p.Touches = asked(ctx, r.Sources.Journal), asked(ctx, r.Sources.Touches)
+	if r.Sources.TouchesDropped != nil {
+		p.TouchesDropped = r.Sources.TouchesDropped()
 	}
 	p.Outbox = r.outbox(ctx)
 	return p
+}
+
+func asked(ctx context.Context, health func(context.Context) (cache.JournalHealth, error)) *cache.JournalHealth {
+	if health == nil {
+		return nil
+	}
+	h, err := health(ctx)
+	if err != nil {
+		return nil
+	}
+	return &h
 }
 
 func (r *Repo) outbox(ctx context.Context) *Outbox {

@@ -49,6 +49,7 @@ func accountCRUD(b *bundle) {
 	require.NoError(b, b.one.Accounts.UpdateAccountStatus(b.ctx(), want.ID, accounts.RateLimited, accounts.StatusMetadata{
 		RateLimitResetAt: used.Add(24 * time.Hour), LastRequestAt: used, TokensRemaining: &remaining,
 	}).Err())
+	b.flushed()
 	got = get(b, b.one.Accounts.GetAccount(b.ctx(), want.ID))
 	require.Equal(b, accounts.RateLimited, got.Status)
 	require.True(b, got.LastUsedAt.Equal(used) && got.RateLimitStatus.ResetAt.Equal(used.Add(24*time.Hour)))
@@ -140,6 +141,7 @@ func accountAvailability(b *bundle) {
 	status(longAgo, accounts.Active, accounts.StatusMetadata{LastRequestAt: now.Add(-time.Hour)})
 	status(limited, accounts.RateLimited, accounts.StatusMetadata{RateLimitResetAt: now.Add(time.Hour)})
 	status(inactive, accounts.Inactive, accounts.StatusMetadata{})
+	b.flushed()
 	available := func(f accounts.AvailableFilters) (ids []string) {
 		f.Platform = accounts.CCR
 		for _, a := range get(b, b.two.Accounts.GetAvailableAccounts(b.ctx(), f)) {
@@ -152,6 +154,7 @@ func accountAvailability(b *bundle) {
 	require.Equal(b, []string{limited}, available(accounts.AvailableFilters{Status: accounts.RateLimited}))
 	require.Equal(b, []string{never}, available(accounts.AvailableFilters{Limit: 1}))
 	status(limited, accounts.RateLimited, accounts.StatusMetadata{RateLimitResetAt: time.Now().Add(time.Second)})
+	b.flushed()
 	b.eventually(func() bool { return available(accounts.AvailableFilters{})[0] == limited }, "its limit passes by the clock")
 	require.NoError(b, b.one.Accounts.SetSchedulable(b.ctx(), never, false).Err())
 	require.NotContains(b, available(accounts.AvailableFilters{}), never, "it is paused")
@@ -169,6 +172,7 @@ func accountConcurrency(b *bundle) {
 	require.Zero(b, b.failures(b.together(8, func(c *repo.Client, i int) error {
 		return c.Accounts.UpdateAccountStatus(b.ctx(), id, accounts.Active, accounts.StatusMetadata{LastRequestAt: last.Add(-time.Duration(i) * time.Minute)}).Err()
 	}), ""))
+	b.flushed()
 	require.True(b, get(b, b.one.Accounts.GetAccount(b.ctx(), id)).LastUsedAt.Equal(last), "a last use never goes back")
 	removed := b.together(8, func(c *repo.Client, _ int) error { return c.Accounts.DeleteAccount(b.ctx(), id).Err() })
 	require.Equal(b, 7, b.failures(removed, result.RecordNotFound))

@@ -23,6 +23,9 @@ type Capabilities struct {
 	// Behind tells that RecordUsage returns before figures have its record, and that it
 	// does not know whether a requestId is a duplicate.
 	Behind bool
+	// Lags tells that accounts' statuses and sessions' extensions show when a journal is
+	// flushed.
+	Lags bool
 	// CostDecimals is how many decimals of a record's cost are kept, 0 to 12.
 	CostDecimals int
 	// AccountCosts tells that figures of one account have costs. Without, these are 0.

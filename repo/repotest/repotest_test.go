@@ -55,6 +55,27 @@ func TestWriteBehind(t *testing.T) {
 	run(t, cfg, caps)
 }
 
+// Keys, accounts and sessions are written behind, too.
+func TestTouchesBehind(t *testing.T) {
+	cached := strategy.Default(strategy.Session, false)
+	cached.WriteStrategy = strategy.WriteBehind
+	first := cached
+	first.ReadStrategy = strategy.DatabaseFirst
+	for name, to := range map[string]strategy.Config{
+		"cache_first": cached, "database_first": first,
+		"no cache": {PrimaryStorage: strategy.PrimaryPostgres, ReadStrategy: strategy.DatabaseFirst, WriteStrategy: strategy.WriteBehind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config(t)
+			cfg.UsageWrites = repo.WriteBehind
+			switchCached(t, cfg, to)
+			caps := repotest.Full
+			caps.Behind, caps.Lags = true, true
+			run(t, cfg, caps)
+		})
+	}
+}
+
 // One connection has none to spare for transactions, and without a keyset accounts
 // have no secrets.
 func TestWithoutTransactions(t *testing.T) {

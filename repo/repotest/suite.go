@@ -71,6 +71,27 @@ func (b *bundle) eventually(condition func() bool, what string) {
 	require.Eventually(b, condition, patience, time.Millisecond, what)
 }
 
+// sees checks what the caller has just written, or waits for it where that lags.
+func (b *bundle) sees(condition func() bool, what string) {
+	b.Helper()
+	if b.caps.Lags {
+		b.eventually(condition, what)
+		return
+	}
+	require.True(b, condition(), what)
+}
+
+// flushed waits for the journal of what lags.
+func (b *bundle) flushed() {
+	b.Helper()
+	if b.caps.Lags {
+		b.eventually(func() bool {
+			h, err := b.one.Storage.GetStorageHealth(b.ctx())
+			return err == nil && h.Redis.Touches.Length == 0
+		}, "the journal is flushed")
+	}
+}
+
 // refused checks the code of an error, and the field that it names.
 func (b *bundle) refused(err error, code result.Code, field string) {
 	b.Helper()

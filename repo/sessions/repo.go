@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
+	"github.com/seed14a526e0/relaystore/repo/touches"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	// MaxSessionData is how many bytes a session's data may have; 0 is
 	// DefaultMaxSessionData.
 	MaxSessionData int
+	// Touches takes extensions under write_behind; nil writes them through.
+	Touches *touches.Kind
 }
 
 // Repo is the contract's SessionInterface. It is safe for concurrent use.
@@ -55,6 +58,7 @@ func New(cfg Config) *Repo {
 		Over: func(rec *record) bool { return !rec.validAt(r.now()) },
 	})
 	r.uncached = cache.NewRecords(nil, cache.Source[record]{Load: r.load, Size: 1, Timeout: cfg.Primary.OpTimeout, Loads: cfg.Primary.Conns()})
+	touches.Serve(cfg.Touches, r.applyTouches)
 	return r
 }
 

@@ -59,7 +59,8 @@ type Validation struct {
 	UserType UserType `json:"userType"`
 	// SessionData is the caller's own copy.
 	SessionData json.RawMessage `json:"sessionData"`
-	ExpiresAt   time.Time       `json:"expiresAt"`
+	// ExpiresAt may lag behind what UpdateSession has told, under write_behind.
+	ExpiresAt time.Time `json:"expiresAt"`
 	// IsValid is false for a session that has ended.
 	IsValid bool `json:"isValid"`
 }
@@ -83,6 +84,7 @@ type Session struct {
 	IPAddress string    `json:"ipAddress,omitempty"`
 	UserAgent string    `json:"userAgent,omitempty"`
 	CreatedAt time.Time `json:"createdAt"`
+	// ExpiresAt may lag as Validation's.
 	ExpiresAt time.Time `json:"expiresAt"`
 	// IsValid is false for a session that has ended.
 	IsValid bool `json:"isValid"`

@@ -27,14 +27,30 @@ var figures = map[string]func(Health) (float64, bool){
 		m := h.Redis.Memory
 		return float64(m.Used) / float64(max(m.Max, 1)), m.Used >= 0 && m.Max > 0
 	},
-	"redis.heartbeatAge": func(h Health) (float64, bool) { return millis(h.Redis.HeartbeatAge), h.Redis.HeartbeatAge >= 0 },
-	"redis.journal.length": func(h Health) (float64, bool) {
-		j := h.Redis.Journal
-		return float64(j.Length), j.Length >= 0
-	},
-	"redis.journal.age":     func(h Health) (float64, bool) { return millis(h.Redis.Journal.Age), h.Redis.Journal.Age >= 0 },
-	"redis.journal.refused": func(h Health) (float64, bool) { return float64(h.Redis.Journal.Refused), h.Redis.Journal.Refused >= 0 },
+	"redis.heartbeatAge":    func(h Health) (float64, bool) { return millis(h.Redis.HeartbeatAge), h.Redis.HeartbeatAge >= 0 },
+	"redis.journal.length":  ofJournal(journalLength),
+	"redis.journal.age":     ofJournal(journalAge),
+	"redis.journal.refused": ofJournal(journalRefused),
+	"redis.touches.length":  ofTouches(journalLength),
+	"redis.touches.age":     ofTouches(journalAge),
+	"redis.touches.refused": ofTouches(journalRefused),
 }
+
+type ofHealth = func(*JournalHealth) (float64, bool)
+
+func ofJournal(f ofHealth) func(Health) (float64, bool) {
+	return func(h Health) (float64, bool) { return f(h.Redis.Journal) }
+}
+
+func ofTouches(f ofHealth) func(Health) (float64, bool) {
+	return func(h Health) (float64, bool) { return f(h.Redis.Touches) }
+}
+
+func journalLength(j *JournalHealth) (float64, bool) { return float64(j.Length), j.Length >= 0 }
+
+func journalAge(j *JournalHealth) (float64, bool) { return millis(j.Age), j.Age >= 0 }
+
+func journalRefused(j *JournalHealth) (float64, bool) { return float64(j.Refused), j.Refused >= 0 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
@@ -42,7 +58,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 var errUnknown = errors.New("the figure is not known")
 
 // Metrics are the names that Measure knows in this process: those of Redis and the
-// journal only where there is one.
+// journals only where there is one.
 func (r *Repo) Metrics() (names []string) {
 	for name := range figures {
 		if r.measures(name) {
@@ -56,6 +72,8 @@ func (r *Repo) measures(metric string) bool {
 	switch {
 	case strings.HasPrefix(metric, "redis.journal."):
 		return r.Journal != nil
+	case strings.HasPrefix(metric, "redis.touches."):
+		return r.Touches != nil
 	case strings.HasPrefix(metric, "redis."):
 		return r.Cache != nil
 	}

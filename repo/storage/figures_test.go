@@ -24,7 +24,7 @@ func TestFigures(t *testing.T) {
 		return v
 	}
 	names := p.client.Storage.Metrics()
-	require.Len(t, names, 11)
+	require.Len(t, names, 14)
 	require.Subset(t, monitoring.AlertMetrics, names)
 	for _, metric := range names {
 		require.GreaterOrEqual(t, figure(metric), 0., metric)

@@ -30,16 +30,17 @@ func (r *Repo) GetStorageHealth(ctx context.Context) (Health, error) {
 	asking, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var h Health
-	var journal *JournalHealth
+	var journal, touches *JournalHealth
 	var probes sync.WaitGroup
 	probes.Go(func() { h.Postgres = r.postgres(asking) })
 	probes.Go(func() { h.Redis = r.redis(asking) })
-	probes.Go(func() { journal = r.journal(asking) })
+	probes.Go(func() { journal = journalHealth(asking, r.Journal) })
+	probes.Go(func() { touches = journalHealth(asking, r.Touches) })
 	probes.Wait()
 	if err := ctx.Err(); err != nil {
 		return Health{}, result.From(err)
 	}
-	h.Redis.Journal = journal
+	h.Redis.Journal, h.Redis.Touches = journal, touches
 	return h, nil
 }
 
@@ -108,11 +109,11 @@ func (r *Repo) redis(ctx context.Context) RedisHealth {
 	}
 }
 
-func (r *Repo) journal(ctx context.Context) *JournalHealth {
-	if r.Journal == nil {
+func journalHealth(ctx context.Context, ask func(context.Context) (cache.JournalHealth, error)) *JournalHealth {
+	if ask == nil {
 		return nil
 	}
-	h, err := r.Journal(ctx)
+	h, err := ask(ctx)
 	if err != nil {
 		return &JournalHealth{Length: cache.Unknown, Refused: cache.Unknown, Age: cache.Unknown}
 	}

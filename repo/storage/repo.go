@@ -18,8 +18,9 @@ type Config struct {
 	Cache *cache.Cache
 	// Switches must be started, and are closed by whoever did.
 	Switches *strategy.Switches
-	// Journal tells how usage's journal does; nil where there is none.
-	Journal func(context.Context) (cache.JournalHealth, error)
+	// Journal tells how usage's journal does, and Touches how that of the other data types
+	// does; nil where there is none.
+	Journal, Touches func(context.Context) (cache.JournalHealth, error)
 }
 
 // Repo is the contract's StorageStrategyInterface. It is safe for concurrent use.

@@ -53,8 +53,9 @@ type RedisHealth struct {
 	// HeartbeatAge is how old an answer from the cache may be now; negative where nothing
 	// proves this process fresh, so that it reads PostgreSQL, which JSON leaves out.
 	HeartbeatAge time.Duration
-	// Journal is nil where this process has none.
-	Journal *JournalHealth
+	// Journal is that of usage, Touches that of the other data types; nil where this
+	// process has none.
+	Journal, Touches *JournalHealth
 }
 
 // Memory is Redis', in bytes, and -1 where it did not tell. Max 0 is no bound.
@@ -63,7 +64,7 @@ type Memory struct {
 	Max  int64 `json:"max"`
 }
 
-// JournalHealth is the journal's of usage.
+// JournalHealth is a journal's.
 type JournalHealth struct {
 	// Appending tells whether it takes records.
 	Appending bool
@@ -108,7 +109,8 @@ func (h RedisHealth) MarshalJSON() ([]byte, error) {
 		EvictionPolicy string         `json:"evictionPolicy"`
 		HeartbeatAge   *float64       `json:"heartbeatAge,omitempty"`
 		Journal        *JournalHealth `json:"journal,omitempty"`
-	}{h.Configured, h.Connected, ms(h.Latency), h.Memory, h.Persistence, h.EvictionPolicy, ms(h.HeartbeatAge), h.Journal})
+		Touches        *JournalHealth `json:"touches,omitempty"`
+	}{h.Configured, h.Connected, ms(h.Latency), h.Memory, h.Persistence, h.EvictionPolicy, ms(h.HeartbeatAge), h.Journal, h.Touches})
 }
 
 // MarshalJSON gives times in ms.

@@ -13,9 +13,9 @@ import (
 const (
 	keeps    = "the journal cannot be flushed, it keeps what it has until it can"
 	flushes  = "the journal is flushed"
-	through  = "the journal takes no usage, it is written through until it does"
-	takes    = "the journal takes usage again"
-	notThere = "the journal's Redis is not reachable, usage is written through until it is"
+	through  = "the journal takes nothing, all is written through until it does"
+	takes    = "the journal takes writes again"
+	notThere = "the journal's Redis is not reachable, what it would take is written through until it is"
 )
 
 // TestPostgresDiesUnderLoad crashes PostgreSQL while two processes record. No call
