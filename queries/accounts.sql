@@ -101,10 +101,10 @@ limited AS (
 SELECT count(*) FROM found;
 
 -- name: AccountSetSchedulable :execrows
--- Takes an account out of what schedulers may take, or back in. By primary key. At most
--- one row.
+-- Takes an account out of what schedulers may take, or back in; what an import says of
+-- its own pause goes. By primary key. At most one row.
 UPDATE accounts SET
-    schedulable = @schedulable, updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
+    schedulable = @schedulable, details = details #- '{extra,legacySchedulable}', updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
 WHERE id = @id AND deleted_at IS NULL;
 
 -- name: AccountDelete :execrows

@@ -66,6 +66,9 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 			if err != nil {
 				return err
 			}
+			if err := m.addRests(ctx, page); err != nil {
+				return err
+			}
 			for _, h := range page {
 				if err := w.owner(ctx, h); err != nil {
 					return err
@@ -213,6 +216,7 @@ type tally struct {
 	cost    decimal.Decimal
 	priced  int64
 	charged bool
+	longs   longUse // of an import's
 }
 
 func newHolding(scope Scope, id uuid.UUID) *holding {
@@ -232,6 +236,7 @@ func (h *holding) at(res legacy.Resolution, name, model string) *tally {
 func (t *tally) add(o *tally) {
 	t.Add(&o.Counter)
 	t.cost, t.priced, t.charged = t.cost.Add(o.cost), t.priced+o.priced, t.charged || o.charged
+	t.longs = longUse{t.longs.input + o.longs.input, t.longs.output + o.longs.output, t.longs.requests + o.longs.requests}
 }
 
 // since is from when on the layout has buckets of each resolution; and of those
