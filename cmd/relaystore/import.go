@@ -116,7 +116,7 @@ func runImport(c *cobra.Command, f importFlags) (err error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, context.Canceled):
+	case err != nil && ctx.Err() != nil: // whoever was asked just then tells it as its own
 		return fmt.Errorf("interrupted; run the same command to go on, nothing counts twice: %w", context.Canceled)
 	case err != nil:
 		return err

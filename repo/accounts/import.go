@@ -73,7 +73,9 @@ func withoutMark(stored dbtype.JSON) dbtype.JSON {
 		return stored
 	}
 	delete(extra, tookThere)
-	d["extra"], _ = json.Marshal(extra) // of documents
+	if d["extra"], _ = json.Marshal(extra); len(extra) == 0 { // of documents
+		delete(d, "extra")
+	}
 	stored, _ = json.Marshal(d)
 	return stored
 }
