@@ -117,7 +117,7 @@ func runImport(c *cobra.Command, f importFlags) (err error) {
 	})
 	switch {
 	case err != nil && ctx.Err() != nil: // whoever was asked just then tells it as its own
-		return fmt.Errorf("interrupted; run the same command to go on, nothing counts twice: %w", context.Canceled)
+		return interrupted("; run the same command to go on, nothing counts twice")
 	case err != nil:
 		return err
 	}

@@ -38,6 +38,9 @@ func Import(ctx context.Context, client *repo.Client, source Source, opts Option
 	if !opts.DryRun && client.LegacyObjects.Sealer == nil {
 		return nil, result.Invalid("RELAYSTORE_KEYSET", "required to seal the accounts' secrets; relaystore keyset create makes one")
 	}
+	if opts.OffsetHours == 0 && opts.Warn != nil {
+		opts.Warn("the service takes a TIMEZONE_OFFSET of 0 for 8: days begin at midnight UTC in this import, which may be right for no version of it")
+	}
 	dir, err := os.MkdirTemp("", "relaystore-import-")
 	if err != nil {
 		return nil, err

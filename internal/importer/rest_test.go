@@ -185,3 +185,59 @@ func TestPausesOfPeople(t *testing.T) {
 	require.NoError(t, client.Accounts.SetSchedulable(t.Context(), untouched, false).Err())
 	require.Empty(t, ours())
 }
+
+// A Redis that goes away in the middle ends the import with an error: a SCAN does not go
+// on at one that was started again.
+func TestSourceIsLost(t *testing.T) {
+	t.Parallel()
+	d, s := deploy(t), newService()
+	key := s.key("one", nil)
+	s.account(t)
+	s.traffic(seeded(3), []string{key}, nil, 50, time.Now(), 3)
+	s.into(t, d)
+	source, err := importer.OpenRedis(d.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = source.Close() })
+	lost := false
+	_, err = d.importWith(t, source, importer.Options{EncryptionKey: fixtureKey, OffsetHours: 8, Progress: func(int, int) {
+		if !lost {
+			lost = true
+			d.do(t, "CLIENT", "KILL", "TYPE", "normal")
+		}
+	}})
+	require.ErrorContains(t, err, "the legacy Redis does not answer")
+	require.Zero(t, d.run(t).Unexplained)
+	d.requireTruth(t, s, usage.ScopeKey, []string{key})
+}
+
+// Names that a terminal would obey, models with colons, 10^12 tokens and another zone.
+func TestOddDeployments(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int{-12, -5, 14} {
+		d, s := deploy(t), newService()
+		s.zone = legacy.Offset(offset)
+		key := s.key("one", map[string]string{"name": "line\nbreak\x1b[31m", "tags": `["\u001b]0;x\u0007"]`})
+		now := time.Now()
+		s.record(key, "", "a:2026-11-11:05:model:daily:b", now, legacyUsage{InputTokens: 3_000_000_000_000, CacheReadTokens: 9_000_000_000_000}, 123456.789)
+		s.record(key, "", "usage:cost", now.Add(-50*time.Hour), legacyUsage{OutputTokens: 1}, 0)
+		s.into(t, d)
+		d.do(t, "SET", "other\x1b[2J\nsoftware", "x")
+		d.do(t, "XADD", "bull:queue:events", "*", "a", "b")
+		d.do(t, "PFADD", "usage:daily", "x")
+		source, err := importer.OpenRedis(d.url)
+		require.NoError(t, err)
+		rep, err := d.importWith(t, source, importer.Options{EncryptionKey: fixtureKey, OffsetHours: offset})
+		require.NoError(t, err)
+		require.NoError(t, source.Close())
+		require.Zero(t, rep.Unexplained, unexplained(rep))
+		require.Equal(t, 2, rep.Found["foreign"])
+		require.Contains(t, rep.Skipped, importer.Skipped{Kind: "usage", ID: "usage:daily", Reason: "is a string and should be a hash"})
+		d.requireTruth(t, s, usage.ScopeKey, []string{key})
+		stats, err := d.client.Usage.GetUsageStats(t.Context(), usage.StatsQuery{
+			APIKeyID: key, StartDate: now.Truncate(time.Hour), EndDate: now.Truncate(time.Hour).Add(time.Hour), Granularity: usage.Hour,
+		}).Get()
+		require.NoError(t, err)
+		require.EqualValues(t, 12_000_000_000_000, stats.Summary.TotalTokens)
+		require.Contains(t, stats.Stats[0].Models, "a:2026-11-11:05:model:daily:b")
+	}
+}
