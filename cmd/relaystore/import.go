@@ -37,8 +37,8 @@ command again at any time, also after it was killed: figures are set, not added,
 that nothing counts twice, what has happened since is added, and what has changed
 here since is left alone.
 
-The report compares every total, month and day. Exit code 1 tells that a figure
-differs and nothing explains it.`
+The report compares every total, month and day, and names the hours that differ.
+Exit code 1 tells that a figure differs and nothing explains it.`
 
 type importFlags struct {
 	redis, rdb, file, keyFile string

@@ -25,7 +25,8 @@ var (
 
 // Mover copies usage when its primary is switched. What it cannot carry to Redis: records
 // themselves (usage:records and billing:events stay as Redis has them), the weekly sums of
-// Claude models, long contexts, and prices before multipliers. To PostgreSQL it carries
+// Claude models, and prices before multipliers; of long contexts and the parts of cache
+// tokens, what an import has kept. To PostgreSQL it carries
 // no record either: figures, by the layout's hours, days and months.
 func (r *Repo) Mover() strategy.Mover { return mover{r} }
 
