@@ -935,7 +935,9 @@ func (q *Queries) AccountSetCredentials(ctx context.Context, db DBTX, arg Accoun
 
 const accountSetSchedulable = `-- name: AccountSetSchedulable :execrows
 UPDATE accounts SET
-    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond')
+    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond'),
+    details = CASE WHEN jsonb_typeof(details -> 'extra') = 'object' AND (details -> 'extra') - 'legacySchedulable' = '{}'
+        THEN details - 'extra' ELSE details #- '{extra,legacySchedulable}' END
 WHERE id = $3 AND deleted_at IS NULL
 `
 
@@ -945,11 +947,13 @@ type AccountSetSchedulableParams struct {
 	ID          uuid.UUID
 }
 
-// Takes an account out of what schedulers may take, or back in. By primary key. At most
-// one row.
+// Takes an account out of what schedulers may take, or back in; what an import says of
+// its own pause goes. By primary key. At most one row.
 //
 //	UPDATE accounts SET
-//	    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond')
+//	    schedulable = $1, updated_at = greatest($2::timestamptz, updated_at + interval '1 microsecond'),
+//	    details = CASE WHEN jsonb_typeof(details -> 'extra') = 'object' AND (details -> 'extra') - 'legacySchedulable' = '{}'
+//	        THEN details - 'extra' ELSE details #- '{extra,legacySchedulable}' END
 //	WHERE id = $3 AND deleted_at IS NULL
 func (q *Queries) AccountSetSchedulable(ctx context.Context, db DBTX, arg AccountSetSchedulableParams) (int64, error) {
 	result, err := db.Exec(ctx, accountSetSchedulable, arg.Schedulable, arg.Now, arg.ID)

@@ -10,6 +10,39 @@ import (
 	"time"
 )
 
+const legacyImportHeld = `-- name: LegacyImportHeld :exec
+SELECT true
+`
+
+// Tells whether the transaction of the turn is still there.
+//
+//	SELECT true
+func (q *Queries) LegacyImportHeld(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, legacyImportHeld)
+	return err
+}
+
+const legacyImportTry = `-- name: LegacyImportTry :one
+SELECT (pg_try_advisory_xact_lock($1::bigint)
+    AND set_config('idle_in_transaction_session_timeout', '0', true) = '0'
+    AND CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN true
+        ELSE set_config('transaction_timeout', '0', true) = '0' END)::boolean AS mine
+`
+
+// Takes the turn of the one import, until the transaction ends, which may be long and
+// idle. One row.
+//
+//	SELECT (pg_try_advisory_xact_lock($1::bigint)
+//	    AND set_config('idle_in_transaction_session_timeout', '0', true) = '0'
+//	    AND CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN true
+//	        ELSE set_config('transaction_timeout', '0', true) = '0' END)::boolean AS mine
+func (q *Queries) LegacyImportTry(ctx context.Context, db DBTX, lock int64) (bool, error) {
+	row := db.QueryRow(ctx, legacyImportTry, lock)
+	var mine bool
+	err := row.Scan(&mine)
+	return mine, err
+}
+
 const legacyObjectKinds = `-- name: LegacyObjectKinds :many
 SELECT kind, count(*) AS objects FROM legacy_objects GROUP BY kind ORDER BY kind LIMIT 10000
 `

@@ -140,10 +140,12 @@ limited AS (
 SELECT count(*) FROM found;
 
 -- name: AccountSetSchedulable :execrows
--- Takes an account out of what schedulers may take, or back in. By primary key. At most
--- one row.
+-- Takes an account out of what schedulers may take, or back in; what an import says of
+-- its own pause goes. By primary key. At most one row.
 UPDATE accounts SET
-    schedulable = @schedulable, updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond')
+    schedulable = @schedulable, updated_at = greatest(@now::timestamptz, updated_at + interval '1 microsecond'),
+    details = CASE WHEN jsonb_typeof(details -> 'extra') = 'object' AND (details -> 'extra') - 'legacySchedulable' = '{}'
+        THEN details - 'extra' ELSE details #- '{extra,legacySchedulable}' END
 WHERE id = @id AND deleted_at IS NULL;
 
 -- name: AccountDelete :execrows

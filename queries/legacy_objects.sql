@@ -23,3 +23,15 @@ ORDER BY id LIMIT cardinality(@ids::text[]);
 -- name: LegacyObjectKinds :many
 -- How many objects of each kind there are: a row a kind, at most 10,000.
 SELECT kind, count(*) AS objects FROM legacy_objects GROUP BY kind ORDER BY kind LIMIT 10000;
+
+-- name: LegacyImportTry :one
+-- Takes the turn of the one import, until the transaction ends, which may be long and
+-- idle. One row.
+SELECT (pg_try_advisory_xact_lock(@lock::bigint)
+    AND set_config('idle_in_transaction_session_timeout', '0', true) = '0'
+    AND CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN true
+        ELSE set_config('transaction_timeout', '0', true) = '0' END)::boolean AS mine;
+
+-- name: LegacyImportHeld :exec
+-- Tells whether the transaction of the turn is still there.
+SELECT true;

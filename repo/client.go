@@ -79,9 +79,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	primary := c.primary
+	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Usage = usage.New(usage.Config{
 		Primary: primary.For(strategy.Usage), Place: c.switches.Place(strategy.Usage), Keys: c.switches.Place(strategy.APIKey),
-		Accounts: c.switches.Place(strategy.Account), RequestIDWindow: cfg.RequestIDWindow, Journal: c.journal, Logger: cfg.Logger,
+		Accounts: c.switches.Place(strategy.Account), RequestIDWindow: cfg.RequestIDWindow, Rests: c.LegacyObjects, Journal: c.journal, Logger: cfg.Logger,
 	})
 	c.APIKeys = apikeys.New(apikeys.Config{
 		Primary: primary.For(strategy.APIKey), Place: c.switches.Place(strategy.APIKey), Cache: c.cache, CachedKeys: cfg.CachedKeys, StaleIfError: cfg.StaleIfError, Ledger: c.Usage,
@@ -91,7 +92,6 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		Primary: primary.For(strategy.Account), Place: c.switches.Place(strategy.Account), Cache: c.cache, StaleIfError: cfg.StaleIfError, Ledger: c.Usage, Sealer: sealer,
 		TokenRefresher: refresher, RefreshAhead: cfg.RefreshAhead, Logger: cfg.Logger, Touches: c.touches.Kind(strategy.Account),
 	})
-	c.LegacyObjects = legacyobjects.New(legacyobjects.Config{Primary: primary, Sealer: sealer})
 	c.Sessions = sessions.New(sessions.Config{
 		Primary: primary.For(strategy.Session), Place: c.switches.Place(strategy.Session), Cache: c.cache, CachedSessions: cfg.CachedSessions, StaleIfError: cfg.StaleIfError,
 		MaxSessionData: cfg.MaxSessionData, Touches: c.touches.Kind(strategy.Session),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -31,19 +30,11 @@ func newAccountsResumeCmd() *cobra.Command {
 		Use: "resume [ID...]", Short: "Let schedulers take paused accounts again",
 		Example: "  relaystore accounts resume 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts resume --imported",
 	}
-	all := c.Flags().Bool("imported", false, "all accounts that were imported, but for those that were paused where they came from")
+	all := c.Flags().Bool("imported", false, "all accounts that an import has paused, and nobody has paused where they came from or here since")
 	c.RunE = func(c *cobra.Command, ids []string) error {
-		return setSchedulable(c, ids, *all, true, takenBefore)
+		return setSchedulable(c, ids, *all, true, func(a accounts.Account) bool { return a.PausedByImport() })
 	}
 	return c
-}
-
-// takenBefore tells whether the legacy service's scheduler took an account.
-func takenBefore(a accounts.Account) bool {
-	var extra struct {
-		Took bool `json:"legacySchedulable"`
-	}
-	return json.Unmarshal(a.Details.Extra, &extra) == nil && extra.Took
 }
 
 // setSchedulable does so for some accounts, or for all that are chosen.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Exit codes; `relaystore help` lists them. dev exits with its command's code.
@@ -19,6 +20,11 @@ const (
 type codeError struct {
 	code int
 	err  error
+}
+
+// interrupted is of a command that tells what is to be done then.
+func interrupted(format string, args ...any) error {
+	return &codeError{exitInterrupted, fmt.Errorf("interrupted"+format, args...)}
 }
 
 func (e *codeError) Error() string {

@@ -37,8 +37,8 @@ command again at any time, also after it was killed: figures are set, not added,
 that nothing counts twice, what has happened since is added, and what has changed
 here since is left alone.
 
-The report compares every total, month and day. Exit code 1 tells that a figure
-differs and nothing explains it.`
+The report compares every total, month and day, and names the hours that differ.
+Exit code 1 tells that a figure differs and nothing explains it.`
 
 type importFlags struct {
 	redis, rdb, file, keyFile string
@@ -116,8 +116,8 @@ func runImport(c *cobra.Command, f importFlags) (err error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("interrupted; run the same command to go on, nothing counts twice: %w", context.Canceled)
+	case err != nil && ctx.Err() != nil: // whoever was asked just then tells it as its own
+		return interrupted("; run the same command to go on, nothing counts twice")
 	case err != nil:
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
@@ -44,7 +46,7 @@ func legacyRedis(t *testing.T, n int) (at string, client rueidis.Client) {
 			set("apikey:"+id, "id", id, "name", "key", "apiKey", hash, "isActive", "true", "createdAt", "2026-01-01T00:00:00.000Z"),
 			set("apikey:hash_map", hash, id),
 			set("usage:"+id, "totalInputTokens", "10", "totalOutputTokens", "5", "totalAllTokens", "15", "totalRequests", "1"),
-			set("usage:daily:"+id+":2026-11-11", "inputTokens", "10", "outputTokens", "5", "allTokens", "15", "requests", "1"),
+			set("usage:daily:"+id+":2026-11-11", "inputTokens", "10", "outputTokens", "5", "allTokens", "15", "requests", "1", "longContextRequests", "1"),
 			set("usage:"+id+":model:daily:gpt-4o:2026-11-11", "inputTokens", "10", "outputTokens", "5", "allTokens", "15", "requests", "1"))
 	}
 	for _, answer := range client.DoMulti(t.Context(), commands...) {
@@ -78,35 +80,74 @@ type importReport struct {
 	Unexplained     int
 }
 
-// An import that is killed goes on when it is run again, and counts nothing twice.
+// target tells what an import has left in a database.
+func target(t *testing.T, pool *pgxpool.Pool) (lines []string) {
+	t.Helper()
+	for _, query := range []string{
+		`SELECT concat_ws(' ', scope, id, model, resolution, starts_at, requests, input_tokens, output_tokens, total_tokens, cost) FROM usage_imported ORDER BY 1`,
+		`SELECT concat_ws(' ', id, name, is_active, created_at, updated_at) FROM api_keys ORDER BY 1`,
+		`SELECT concat_ws(' ', id, name, schedulable, status, details, created_at, updated_at) FROM accounts ORDER BY 1`,
+		`SELECT concat_ws(' ', kind, id, length(data)) FROM legacy_objects ORDER BY 1`,
+	} {
+		rows, err := pool.Query(t.Context(), query)
+		require.NoError(t, err)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		lines = append(lines, found...)
+	}
+	return lines
+}
+
+// An import that is killed, or interrupted, goes on when it is run again, and then all is
+// as if nothing had happened.
 func TestImportIsKilled(t *testing.T) {
 	t.Parallel()
-	at, _ := legacyRedis(t, 3000)
-	env := importEnv(t)
+	at, _ := legacyRedis(t, 1500)
 	args := []string{"import", "--redis", at, "--encryption-key-file", keyFile(t, importKey), "--json"}
+	undisturbed := importEnv(t)
+	want, code := relaystore(t, undisturbed, args...).finish(t)
+	require.Zero(t, code)
+	var rep importReport
+	require.NoError(t, json.Unmarshal([]byte(want), &rep))
+	require.Zero(t, rep.Unexplained)
+	require.Equal(t, 1500, rep.Imported["apikey"])
+	require.Equal(t, 1, rep.Imported["account"])
+	require.Len(t, rep.Compare, 3000)
+
+	env := importEnv(t)
 	pool := testdb.Pool(t, databaseOf(env))
-	p := relaystore(t, env, args...)
-	require.Eventually(t, func() bool {
-		var spans int
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM usage_imported").Scan(&spans))
-		return spans > 0
-	}, patience, time.Millisecond)
-	require.NoError(t, p.Process.Signal(syscall.SIGKILL))
-	_, code := p.finish(t)
-	require.NotZero(t, code)
+	for _, moment := range []struct {
+		query string
+		sign  syscall.Signal
+		code  int
+	}{
+		{"SELECT count(*) > 0 FROM api_keys", syscall.SIGKILL, -1},
+		{"SELECT count(*) >= 1000 FROM api_keys", syscall.SIGINT, exitInterrupted},
+		{"SELECT count(*) > 0 FROM usage_imported", syscall.SIGKILL, -1},
+		{"SELECT count(*) > 750 FROM usage_imported", syscall.SIGTERM, exitInterrupted},
+		{"SELECT count(*) > 0 FROM legacy_objects", syscall.SIGKILL, -1},
+	} {
+		p := relaystore(t, env, args...)
+		require.Eventually(t, func() bool {
+			var now bool
+			require.NoError(t, pool.QueryRow(t.Context(), moment.query).Scan(&now))
+			return now
+		}, patience, time.Millisecond)
+		require.NoError(t, p.Process.Signal(moment.sign))
+		_, code := p.finish(t)
+		if code != exitOK { // it may have been faster
+			require.Equal(t, moment.code, code, p.errors.String())
+		}
+		if code == exitInterrupted {
+			require.Contains(t, p.errors.String(), "run the same command to go on")
+		}
+	}
 	for range 2 {
-		p = relaystore(t, env, args...)
+		p := relaystore(t, env, args...)
 		out, code := p.finish(t)
 		require.Zero(t, code, p.errors.String())
-		var rep importReport
-		require.NoError(t, json.Unmarshal([]byte(out), &rep))
-		require.Zero(t, rep.Unexplained)
-		require.Equal(t, 3000, rep.Imported["apikey"])
-		require.Equal(t, 1, rep.Imported["account"])
-		require.Len(t, rep.Compare, 6000)
-		var requests int
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT sum(requests) FROM usage_imported").Scan(&requests))
-		require.Equal(t, 3000, requests)
+		require.Equal(t, want, out)
+		require.Equal(t, target(t, testdb.Pool(t, databaseOf(undisturbed))), target(t, pool))
 	}
 }
 

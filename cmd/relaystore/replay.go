@@ -67,7 +67,7 @@ func runReplay(c *cobra.Command, path string, opts replay.Options, asJSON bool) 
 		return err
 	})
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("interrupted; run the same command to go on, no row counts twice: %w", context.Canceled)
+		return interrupted("; run the same command to go on, no row counts twice")
 	}
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func runReseal(c *cobra.Command, asJSON bool) error {
 	})
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("interrupted after %d accounts; run the same command to go on: %w", rep.Accounts, context.Canceled)
+		return interrupted(" after %d accounts; run the same command to go on", rep.Accounts)
 	case err != nil:
 		return err
 	}

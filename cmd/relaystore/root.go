@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/signal"
@@ -35,8 +36,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(ctx, err, *began)
+	var coded *codeError
 	switch {
-	case code == exitInterrupted:
+	case code == exitInterrupted && !errors.As(err, &coded):
 		_, _ = fmt.Fprintln(stderr, "relaystore: interrupted")
 	case err != nil && err.Error() != "":
 		_, _ = fmt.Fprintln(stderr, "relaystore:", oneLine(err))

@@ -8,9 +8,10 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
-// compare puts every total, month and day of the source beside what the target says.
+// compare puts every total, month, day and hour of the source beside what the target
+// says. Of hours, which are many, those that differ are told.
 func (im *run) compare(b *builder, target []usage.ImportedSpan) error {
-	for _, tier := range []legacy.Resolution{legacy.Total, legacy.Month, legacy.Day} {
+	for _, tier := range []legacy.Resolution{legacy.Total, legacy.Month, legacy.Day, legacy.Hour} {
 		for _, name := range b.sortedBuckets(tier) {
 			here := b.tiers[tier][name]
 			if !here.counted() || tier == legacy.Total && here.own == nil {
@@ -21,7 +22,10 @@ func (im *run) compare(b *builder, target []usage.ImportedSpan) error {
 			c.Source = figuresOf(here.sum())
 			c.Source.Cost = result.NewMoney(cost)
 			c.Target = b.targetOf(tier, name, target)
-			c.Explained = im.explain(b, tier, name, known)
+			if tier == legacy.Hour && !c.Differs() {
+				continue
+			}
+			c.Explained = b.explain(tier, name, known)
 			if err := im.report.compare(c); err != nil {
 				return err
 			}
@@ -31,13 +35,14 @@ func (im *run) compare(b *builder, target []usage.ImportedSpan) error {
 }
 
 // explain tells why a figure may differ; "" is for no reason.
-func (im *run) explain(b *builder, tier legacy.Resolution, name string, costKnown bool) string {
+func (b *builder) explain(tier legacy.Resolution, name string, costKnown bool) string {
+	start, err := legacy.Start(tier, name, b.zone)
 	switch {
 	case b.notes[string(tier)+name] != "":
-		return "the source contradicts itself: " + b.notes[string(tier)+name]
+		return b.notes[string(tier)+name]
 	case b.damaged:
 		return "some of its counters are damaged"
-	case im.cleaned:
+	case err == nil && start.Before(b.horizon):
 		return "a clean-up has removed figures here"
 	case !costKnown && b.scope == usage.ScopeKey:
 		return "the source keeps no cost of this time"

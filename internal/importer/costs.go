@@ -35,7 +35,7 @@ func (b *builder) charge(here *bucket, made, inner []*piece, bare *piece) []*pie
 	case rest.IsZero():
 	case sameCost(whole, finer) && len(made) == 0 && settle(inner, rest):
 	case rest.IsNegative():
-		b.note(bare.tier, bare.bucket, "finer costs are more")
+		b.note(bare.tier, bare.bucket, finerCostMore)
 	case len(made) == 0:
 		bare.cost = rest
 		made = append(made, bare)

@@ -2,13 +2,17 @@ package importer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
+	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
@@ -85,21 +89,28 @@ func (im *run) countGroup(ctx context.Context, scope usage.Scope, group []*histo
 	if err != nil {
 		return err
 	}
+	horizon, err := im.client.Usage.RollupsFrom(ctx)
+	if err != nil {
+		return err
+	}
 	builders := make([]*builder, len(group))
 	var changed []usage.ImportedSpan
 	for i, h := range group {
-		b := &builder{history: h, zone: im.zone, created: im.createdAt(h), now: im.began}
+		b := &builder{history: h, zone: im.zone, created: im.createdAt(h), now: im.began, horizon: horizon}
 		if err := b.recall(existing[h.id.String()]); err != nil {
 			return err
 		}
 		b.build()
 		builders[i] = b
 		changed = append(changed, b.spans(existing[h.id.String()])...)
-		if err := im.keepCosts(ctx, h); err != nil {
-			return err
-		}
+	}
+	if err := im.keepParts(ctx, group); err != nil {
+		return err
 	}
 	if !im.DryRun {
+		if err := im.turn.Check(ctx); err != nil {
+			return err
+		}
 		if err := im.write(ctx, changed); err != nil {
 			return err
 		}
@@ -168,19 +179,65 @@ func (im *run) write(ctx context.Context, spans []usage.ImportedSpan) error {
 			return err
 		}
 		im.report.Written += done.Written + done.Removed
-		im.cleaned = im.cleaned || done.Cleaned > 0
 	}
 	return nil
 }
 
-// keepCosts keeps the costs that have no column, a document a kind.
-func (im *run) keepCosts(ctx context.Context, h *history) error {
-	for _, kind := range []legacy.Kind{legacy.KeyRealCost, legacy.KeyOpusCost} {
-		if len(h.kept[kind]) > 0 {
-			if err := im.keep(ctx, kind, h.id.String(), h.kept[kind]); err != nil {
+// keepParts keeps what has no column of a group, a document a kind and id. What the
+// source has no more stays as an earlier import left it.
+func (im *run) keepParts(ctx context.Context, group []*history) error {
+	for _, kind := range []legacy.Kind{legacy.KeyRealCost, legacy.KeyOpusCost, legacyobjects.KeyRests, legacyobjects.AccountRests} {
+		having := slices.DeleteFunc(slices.Clone(group), func(h *history) bool { return len(h.kept[kind]) == 0 })
+		for part := range slices.Chunk(having, partsAtATime) {
+			before, err := im.keptBefore(ctx, kind, part)
+			if err != nil {
 				return err
+			}
+			for _, h := range part {
+				doc := before[h.id.String()]
+				if doc == nil {
+					doc = make(map[string]any)
+				}
+				maps.Copy(doc, h.kept[kind])
+				if err := im.keep(ctx, kind, h.id.String(), doc); err != nil {
+					return err
+				}
+				if kind == restOf[h.scope] {
+					im.restCounters, im.restOwners = im.restCounters+len(h.kept[kind]), im.restOwners+1
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// partsAtATime bounds the documents that are read together: some have a megabyte.
+const partsAtATime = 50
+
+func (im *run) keptBefore(ctx context.Context, kind legacy.Kind, group []*history) (map[string]map[string]any, error) {
+	if im.DryRun {
+		return nil, nil
+	}
+	ids := make([]string, len(group))
+	for i, h := range group {
+		ids[i] = h.id.String()
+	}
+	objects, err := im.client.LegacyObjects.Get(ctx, string(kind), ids)
+	before := make(map[string]map[string]any, len(objects))
+	for _, o := range objects {
+		var doc map[string]any
+		if json.Unmarshal(o.Data, &doc) == nil {
+			before[o.ID] = doc
+		}
+	}
+	return before, err
+}
+
+// tellRests names what counters have besides their figures.
+func (im *run) tellRests(context.Context) error {
+	if im.restCounters == 0 {
+		return nil
+	}
+	return im.report.skip("counter_rest", "", fmt.Sprintf(
+		"%d counters of %d keys and accounts have parts of cache tokens, long contexts or fields that are not known: kept as they were, beside the figures", im.restCounters, im.restOwners))
 }

@@ -44,8 +44,26 @@ func (im *run) counter(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
+	c.Rest = rest(e, &c.Counter)
 	im.report.Imported[e.Kind]++
 	return im.spill.add(&c)
+}
+
+// rest gives what a counter has that no column holds: parts of cache tokens, long
+// contexts, and what is of versions to come. An account's hour has its models' figures
+// once more.
+func rest(e Entry, c *legacy.Counter) (kept map[string]string) {
+	for name, text := range e.Fields {
+		none := text == "" || text == "0" || legacy.IsFigure(name) && !(c.Unsplit && strings.HasSuffix(strings.ToLower(name), "tokens"))
+		if none || strings.HasPrefix(name, "model:") || name == "realCostMicro" && text == e.Fields["ratedCostMicro"] || !utf8.ValidString(name+text) {
+			continue
+		}
+		if kept == nil {
+			kept = make(map[string]string)
+		}
+		kept[name] = text
+	}
+	return kept
 }
 
 // named makes the entry be reported by the name of its key.

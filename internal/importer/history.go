@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
+	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
@@ -17,7 +18,8 @@ type history struct {
 	scope usage.Scope
 	id    uuid.UUID
 	tiers map[legacy.Resolution]map[string]*bucket // by Resolution, then by bucket
-	kept  map[legacy.Kind]map[string]string        // costs that have no column, by name
+	// kept is what has no column, by kind and the name of its key.
+	kept map[legacy.Kind]map[string]any
 	// damaged tells that some counter could not be read whole.
 	damaged bool
 	counts  int
@@ -32,7 +34,7 @@ type bucket struct {
 }
 
 func newHistory(scope usage.Scope, id uuid.UUID) *history {
-	return &history{scope: scope, id: id, tiers: make(map[legacy.Resolution]map[string]*bucket), kept: make(map[legacy.Kind]map[string]string)}
+	return &history{scope: scope, id: id, tiers: make(map[legacy.Resolution]map[string]*bucket), kept: make(map[legacy.Kind]map[string]any)}
 }
 
 func (h *history) at(res legacy.Resolution, name string) *bucket {
@@ -53,6 +55,9 @@ func (h *history) at(res legacy.Resolution, name string) *bucket {
 func (h *history) add(c *counted) {
 	h.counts++
 	h.damaged = h.damaged || c.Damaged
+	if len(c.Rest) > 0 {
+		h.keep(restOf[h.scope], c.Key, c.Rest)
+	}
 	switch c.Kind {
 	case legacy.KeyUsage, legacy.AccountUsage:
 		h.at(c.Resolution, c.Bucket).own = &c.Counter
@@ -70,11 +75,18 @@ func (h *history) add(c *counted) {
 	case legacy.Events:
 		h.at(c.Resolution, c.Bucket).see(c)
 	default:
-		if h.kept[c.Kind] == nil {
-			h.kept[c.Kind] = make(map[string]string)
-		}
-		h.kept[c.Kind][c.Key] = c.Text
+		h.keep(c.Kind, c.Key, c.Text)
 	}
+}
+
+// restOf are the kinds of objects of what counters have besides their figures.
+var restOf = map[usage.Scope]legacy.Kind{usage.ScopeKey: legacyobjects.KeyRests, usage.ScopeAccount: legacyobjects.AccountRests}
+
+func (h *history) keep(kind legacy.Kind, key string, value any) {
+	if h.kept[kind] == nil {
+		h.kept[kind] = make(map[string]any)
+	}
+	h.kept[kind][key] = value
 }
 
 // counted tells whether the bucket has figures, or a cost alone.

@@ -29,13 +29,17 @@ type Options struct {
 }
 
 // Import moves a deployment, and gives the report, which Close removes. An
-// ENCRYPTION_KEY that opens nothing is InvalidQuery, before anything is written.
+// ENCRYPTION_KEY that opens nothing is InvalidQuery, before anything is written; so is
+// another import that is under way DB_TRANSACTION_CONFLICT.
 func Import(ctx context.Context, client *repo.Client, source Source, opts Options) (*Report, error) {
 	if opts.OffsetHours < -12 || opts.OffsetHours > 14 {
 		return nil, result.Invalid("tz-offset", "must lie between -12 and 14")
 	}
 	if !opts.DryRun && client.LegacyObjects.Sealer == nil {
 		return nil, result.Invalid("RELAYSTORE_KEYSET", "required to seal the accounts' secrets; relaystore keyset create makes one")
+	}
+	if opts.OffsetHours == 0 && opts.Warn != nil {
+		opts.Warn("the service takes a TIMEZONE_OFFSET of 0 for 8: days begin at midnight UTC in this import, which may be right for no version of it")
 	}
 	dir, err := os.MkdirTemp("", "relaystore-import-")
 	if err != nil {
@@ -47,7 +51,14 @@ func Import(ctx context.Context, client *repo.Client, source Source, opts Option
 		return nil, err
 	}
 	defer im.spill.close()
-	for _, step := range []func(context.Context) error{im.survey, im.checkKey, im.carry, im.matchHashes, im.readEvents, im.count, im.flushObjects} {
+	if !opts.DryRun {
+		if im.turn, err = client.LegacyObjects.Alone(ctx); err != nil {
+			im.report.Close()
+			return nil, err
+		}
+		defer im.turn.Release()
+	}
+	for _, step := range []func(context.Context) error{im.survey, im.checkKey, im.carry, im.matchHashes, im.readEvents, im.count, im.tellRests, im.flushObjects} {
 		if err := step(ctx); err != nil {
 			im.report.Close()
 			return nil, err
@@ -67,6 +78,7 @@ type run struct {
 	began  time.Time
 	report *Report
 	spill  *spill
+	turn   *legacyobjects.Turn // none in a dry run
 
 	// What the survey has found; of accounts, when they were created, once that is known.
 	total    int
@@ -79,8 +91,8 @@ type run struct {
 	// What waits to be written.
 	objects     map[objectName]legacyobjects.Object
 	objectBytes int
-	// cleaned tells that figures were left out that a clean-up here has removed.
-	cleaned bool
+	// restCounters and restOwners count what tellRests names.
+	restCounters, restOwners int
 }
 
 func newImport(dir string, client *repo.Client, source Source, opts Options) (*run, error) {

@@ -2,7 +2,11 @@ package importer
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"net"
 	"slices"
+	"sync/atomic"
 
 	"github.com/redis/rueidis"
 
@@ -22,7 +26,9 @@ const (
 // Redis reads a live Redis, or a copy of one.
 type Redis struct{ client rueidis.Client }
 
-// OpenRedis connects to the one server at url. Close ends it.
+// OpenRedis connects to the one server at url. Close ends it. One connection serves all:
+// a Redis that was started again goes through its keys in another order, and a SCAN that
+// went on there would miss some. When the connection is lost, every call fails.
 func OpenRedis(url string) (*Redis, error) {
 	opt, err := rueidis.ParseURL(url)
 	if err != nil {
@@ -30,12 +36,27 @@ func OpenRedis(url string) (*Redis, error) {
 	}
 	opt.ForceSingleClient = true
 	opt.DisableCache = true // tracking would make the source remember what was read
+	opt.DisableRetry = true
+	opt.PipelineMultiplex = -1
+	var opened atomic.Bool
+	opt.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, cfg *tls.Config) (net.Conn, error) {
+		switch {
+		case opened.Load():
+			return nil, errLost
+		case cfg != nil:
+			return (&tls.Dialer{NetDialer: dialer, Config: cfg}).DialContext(ctx, "tcp", addr)
+		}
+		return dialer.DialContext(ctx, "tcp", addr)
+	}
 	client, err := rueidis.NewClient(opt)
 	if err != nil {
 		return nil, result.New(result.CacheError, "cannot connect to the legacy Redis")
 	}
+	opened.Store(true)
 	return &Redis{client}, nil
 }
+
+var errLost = errors.New("the connection is lost")
 
 // Close ends the connection.
 func (r *Redis) Close() error {

@@ -39,8 +39,12 @@ type builder struct {
 	now      time.Time
 	existing map[legacy.Resolution]map[string][]*piece
 	opening  *usage.ImportedSpan // the existing one
-	pieces   []*piece
-	notes    map[string]string // by tier and bucket
+	// horizon is before when a clean-up has removed figures here, cleaned what it has
+	// left of them for totals.
+	horizon time.Time
+	cleaned []*piece
+	pieces  []*piece
+	notes   map[string]string // by tier and bucket
 }
 
 var tiers = map[usage.Resolution]legacy.Resolution{
@@ -57,8 +61,12 @@ func (b *builder) recall(spans []usage.ImportedSpan) error {
 	b.existing = make(map[legacy.Resolution]map[string][]*piece)
 	for i := range spans {
 		s := &spans[i]
-		if s.Resolution == usage.SpanOpening {
+		switch s.Resolution {
+		case usage.SpanOpening:
 			b.opening = s
+			continue
+		case usage.SpanCleaned:
+			b.cleaned = append(b.cleaned, pieceOf(s, "", ""))
 			continue
 		}
 		tier := tiers[s.Resolution]
@@ -69,15 +77,19 @@ func (b *builder) recall(spans []usage.ImportedSpan) error {
 		if b.existing[tier] == nil {
 			b.existing[tier] = make(map[string][]*piece)
 		}
-		b.existing[tier][name] = append(b.existing[tier][name], &piece{
-			tier: tier, bucket: name, model: s.Model, start: s.Start, end: s.End, cost: s.Cost.Decimal(),
-			counter: legacy.Counter{
-				Requests: s.Requests, Input: s.InputTokens, Output: s.OutputTokens,
-				CacheCreation: s.CacheCreationTokens, CacheRead: s.CacheReadTokens, Total: s.TotalTokens,
-			},
-		})
+		b.existing[tier][name] = append(b.existing[tier][name], pieceOf(s, tier, name))
 	}
 	return nil
+}
+
+func pieceOf(s *usage.ImportedSpan, tier legacy.Resolution, name string) *piece {
+	return &piece{
+		tier: tier, bucket: name, model: s.Model, start: s.Start, end: s.End, cost: s.Cost.Decimal(),
+		counter: legacy.Counter{
+			Requests: s.Requests, Input: s.InputTokens, Output: s.OutputTokens,
+			CacheCreation: s.CacheCreationTokens, CacheRead: s.CacheReadTokens, Total: s.TotalTokens,
+		},
+	}
 }
 
 // build goes from the finest tier to the widest. Buckets that the source has no more
@@ -96,6 +108,7 @@ func (b *builder) build() {
 			}
 		}
 	}
+	b.pieces = slices.DeleteFunc(b.pieces, func(p *piece) bool { return !p.end.After(b.horizon) })
 	if total := b.tiers[legacy.Total][""]; total != nil {
 		start, end := b.openingSpan()
 		b.difference(total, legacy.Total, "", start, end)
@@ -136,7 +149,7 @@ var firstSpan = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // within gives the finer pieces of a bucket.
 func (b *builder) within(tier legacy.Resolution, start, end time.Time) (inner []*piece) {
 	if tier == legacy.Total {
-		return slices.Clone(b.pieces)
+		return slices.Concat(b.pieces, b.cleaned)
 	}
 	for _, p := range b.pieces {
 		if p.tier != tier && !p.start.Before(start) && p.start.Before(end) {
@@ -172,14 +185,23 @@ func (b *builder) difference(here *bucket, tier legacy.Resolution, name string, 
 // would count twice, and whose usage it was says more than in which hour.
 func (b *builder) forget(inner []*piece) bool {
 	before := len(b.pieces)
-	b.pieces = slices.DeleteFunc(b.pieces, func(p *piece) bool { return p.model == unknownModel && slices.Contains(inner, p) })
+	b.pieces = slices.DeleteFunc(b.pieces, func(p *piece) bool {
+		gone := p.model == unknownModel && slices.Contains(inner, p)
+		if gone {
+			b.note(p.tier, p.bucket, toldWider)
+		}
+		return gone
+	})
 	return len(b.pieces) < before
 }
 
 // What may be wrong with a bucket.
 const (
-	finerSayMore  = "finer counters say more"
-	modelsSayMore = "the counters of its models say more"
+	finerSayMore  = "the source contradicts itself: finer counters say more"
+	modelsSayMore = "the source contradicts itself: the counters of its models say more"
+	finerCostMore = "the source contradicts itself: finer costs are more"
+	// toldWider is of what old versions and exports have.
+	toldWider = "its models are not counted: it counts in the day or the month, which have them"
 )
 
 // subtract gives by model what a bucket has more than its finer pieces, and what is
@@ -257,6 +279,9 @@ func (b *builder) spans(existing []usage.ImportedSpan) (changed []usage.Imported
 		delete(before, at)
 	}
 	for _, s := range before {
+		if s.Resolution == usage.SpanCleaned {
+			continue
+		}
 		changed = append(changed, usage.ImportedSpan{
 			Scope: s.Scope, ID: s.ID, Model: s.Model, Resolution: s.Resolution, Start: s.Start, End: s.End,
 		})

@@ -30,6 +30,8 @@ type counted struct {
 	Text       string // of a cost
 	Damaged    bool
 	Event      *event
+	// Rest is what a counter has besides its figures.
+	Rest map[string]string
 }
 
 // spill divides what belongs together from what does not: everything of an id is in

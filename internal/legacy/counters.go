@@ -36,6 +36,21 @@ var (
 	hourNames    = []string{"ephemeral1hTokens", "totalEphemeral1hTokens"}
 )
 
+// IsFigure tells the names of fields that make a Counter's figures, of all versions.
+func IsFigure(name string) bool {
+	return name == "ratedCostMicro" || figureNames[name]
+}
+
+var figureNames = func() map[string]bool {
+	names := make(map[string]bool)
+	for _, list := range [][]string{requestNames, inputNames, outputNames, createNames, readNames, allNames, tokenNames} {
+		for _, name := range list {
+			names[name] = true
+		}
+	}
+	return names
+}()
+
 // ParseCounter reads the fields of a counter, of every version's names. Faults name
 // the fields that are no numbers and count as 0; a counter without any figure has the
 // fault "".

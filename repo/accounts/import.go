@@ -40,9 +40,49 @@ type ImportOutcome struct {
 	Newer bool
 }
 
+// tookThere is the member of an imported account's extra details that tells whether the
+// other service's scheduler took it. It goes when somebody pauses or resumes the account.
+const tookThere = "legacySchedulable"
+
+// PausedByImport tells that an account is paused because it was imported, was not where
+// it came from, and that nobody has paused or resumed it since.
+func (a *Account) PausedByImport() bool {
+	took, _ := a.Details.took()
+	return !a.Schedulable && took
+}
+
+// took tells what tookThere says, and whether it is there.
+func (d *Details) took() (took, marked bool) {
+	var extra map[string]any
+	_ = json.Unmarshal(d.Extra, &extra) // without extras it is not there
+	mark, marked := extra[tookThere]
+	return mark == true, marked
+}
+
+func marked(stored dbtype.JSON) bool {
+	var d Details
+	_ = json.Unmarshal(stored, &d) // the column holds details
+	_, is := d.took()
+	return is
+}
+
+func withoutMark(stored dbtype.JSON) dbtype.JSON {
+	var d map[string]json.RawMessage
+	var extra map[string]json.RawMessage
+	if json.Unmarshal(stored, &d) != nil || json.Unmarshal(d["extra"], &extra) != nil {
+		return stored
+	}
+	delete(extra, tookThere)
+	if d["extra"], _ = json.Marshal(extra); len(extra) == 0 { // of documents
+		delete(d, "extra")
+	}
+	stored, _ = json.Marshal(d)
+	return stored
+}
+
 // Import writes an account as another service has it, with its times, its secrets
-// sealed; what is stored and not older stays, and so does what is the same. It may be
-// repeated. Wrong input is InvalidQuery and names the field.
+// sealed; what is stored and not older stays, and so does what is the same, and the pause
+// of somebody here. It may be repeated. Wrong input is InvalidQuery and names the field.
 func (r *Repo) Import(ctx context.Context, a Imported) (outcome ImportOutcome, err error) {
 	id, err := result.ParseID("id", a.ID)
 	if err != nil {
@@ -67,7 +107,12 @@ func (r *Repo) Import(ctx context.Context, a Imported) (outcome ImportOutcome, e
 		case stored.UpdatedAt.After(row.UpdatedAt) || stored.DeletedAt != nil:
 			outcome.Newer = true
 			return nil
-		case r.same(id, stored, row, t):
+		}
+		row := row
+		if err == nil && !stored.Schedulable && !marked(stored.Details) { // paused here on purpose
+			row.Details = withoutMark(row.Details)
+		}
+		if err == nil && r.same(id, stored, row, t) {
 			return nil
 		}
 		outcome.Written = true

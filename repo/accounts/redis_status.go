@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -115,6 +116,12 @@ func (f *found) pausePatch(paused bool, now time.Time) patch {
 	set := map[string]string{"updatedAt": legacy.TimeText(now), "schedulable": legacy.FlagText(!paused), "rateLimitAutoStopped": ""}
 	if !paused && rec.RateLimited {
 		set["schedulable"], set["rateLimitAutoStopped"] = legacy.FlagText(false), "true"
+	}
+	var extra map[string]json.RawMessage
+	if _ = json.Unmarshal([]byte(f.fields[ownExtra]), &extra); extra[tookThere] != nil {
+		delete(extra, tookThere)
+		doc, _ := json.Marshal(extra) // of documents
+		set[ownExtra] = string(doc)
 	}
 	return patch{set: set, watch: []string{"schedulable", "rateLimitAutoStopped", "rateLimitStatus"}}
 }

@@ -27,6 +27,13 @@ const (
 	maxList = 1000
 )
 
+// Kinds of what an import keeps of usage counters besides their figures. A document an
+// API key or account: by the name of the counter's key, its other fields.
+const (
+	KeyRests     = "usage_rest"
+	AccountRests = "account_usage_rest"
+)
+
 // Object is what was kept under one name.
 type Object struct {
 	// Kind has at most 64 bytes, ID at most 1,024.
@@ -149,6 +156,28 @@ func (r *Repo) stored(ctx context.Context, tx db.DBTX, objects []Object) (map[na
 		}
 	}
 	return found, nil
+}
+
+// Get gives those of at most MaxPut objects of a kind that there are and that open, in the
+// order of their ids.
+func (r *Repo) Get(ctx context.Context, kind string, ids []string) (objects []Object, err error) {
+	switch {
+	case len(ids) > MaxPut:
+		return nil, result.Invalid("ids", "more than %d", MaxPut)
+	case r.Sealer == nil:
+		return nil, errNoKeyset
+	}
+	var rows []db.LegacyObjectsGetRow
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		rows, err = r.queries.LegacyObjectsGet(ctx, c, db.LegacyObjectsGetParams{Kind: kind, Ids: ids})
+		return err
+	})
+	for _, row := range rows {
+		if data, err := r.Sealer.Open(place(kind, row.ID), column, row.Data); err == nil {
+			objects = append(objects, Object{kind, row.ID, []byte(data)})
+		}
+	}
+	return objects, err
 }
 
 // List gives the objects of a kind after an id, in the order of their ids; at most

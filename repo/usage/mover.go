@@ -25,7 +25,8 @@ var (
 
 // Mover copies usage when its primary is switched. What it cannot carry to Redis: records
 // themselves (usage:records and billing:events stay as Redis has them), the weekly sums of
-// Claude models, long contexts, and prices before multipliers. To PostgreSQL it carries
+// Claude models, and prices before multipliers; of long contexts and the parts of cache
+// tokens, what an import has kept. To PostgreSQL it carries
 // no record either: figures, by the layout's hours, days and months.
 func (r *Repo) Mover() strategy.Mover { return mover{r} }
 
@@ -64,6 +65,9 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 		err := m.owners(ctx, move.Postgres, scope, func(ids []uuid.UUID) error {
 			page, err := m.holdings(ctx, move.Postgres, w.keep, w.keep.since(), scope, ids)
 			if err != nil {
+				return err
+			}
+			if err := m.addRests(ctx, page); err != nil {
 				return err
 			}
 			for _, h := range page {
@@ -213,6 +217,7 @@ type tally struct {
 	cost    decimal.Decimal
 	priced  int64
 	charged bool
+	longs   longUse // of an import's
 }
 
 func newHolding(scope Scope, id uuid.UUID) *holding {
@@ -232,6 +237,7 @@ func (h *holding) at(res legacy.Resolution, name, model string) *tally {
 func (t *tally) add(o *tally) {
 	t.Add(&o.Counter)
 	t.cost, t.priced, t.charged = t.cost.Add(o.cost), t.priced+o.priced, t.charged || o.charged
+	t.longs = longUse{t.longs.input + o.longs.input, t.longs.output + o.longs.output, t.longs.requests + o.longs.requests}
 }
 
 // since is from when on the layout has buckets of each resolution; and of those

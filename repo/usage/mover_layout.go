@@ -137,6 +137,7 @@ func (w *layoutWriter) index(key, member string, b bucket) {
 func (w *layoutWriter) owner(ctx context.Context, h *holding) error {
 	for c, t := range h.cells {
 		n := counted{entry: &entry{Record: t.record()}, id: h.id.String(), account: h.id.String(), model: c.model, micro: microOf(t.cost)}
+		n.parts, n.longs = cacheParts{t.Ephemeral5m, t.Ephemeral1h}, t.longs
 		n.buckets = map[legacy.Resolution]string{c.res: c.name}
 		switch {
 		case h.scope == ScopeKey && c.model == "":
@@ -172,7 +173,7 @@ func (w *layoutWriter) wholeKey(n *counted, b bucket, t *tally) {
 	if b.res == legacy.Total {
 		w.hash(n.name(legacy.KeyUsage, b.res), n.totals)
 	} else {
-		w.hash(n.name(legacy.KeyUsage, b.res), n.tokens, n.figures)
+		w.hash(n.name(legacy.KeyUsage, b.res), n.tokens, n.figures, n.longFigures)
 	}
 	w.cost(n.name(legacy.KeyCost, b.res), t.cost)
 	if b.res == legacy.Day || b.res == legacy.Total {
@@ -201,14 +202,14 @@ func (w *layoutWriter) keyModel(n *counted, b bucket, t *tally) {
 
 // wholeAccount's hours have their models in themselves.
 func (w *layoutWriter) wholeAccount(n *counted, h *holding, b bucket) {
-	fill := []func(*fieldSet){n.tokens, n.figures}
+	fill := []func(*fieldSet){n.tokens, n.figures, n.longFigures}
 	switch b.res {
 	case legacy.Total:
 		fill = []func(*fieldSet){n.totals}
 	case legacy.Hour:
 		for c, t := range h.cells {
 			if c.bucket == b && c.model != "" {
-				fill = append(fill, (&counted{entry: &entry{Record: t.record()}, model: c.model}).modelFigures)
+				fill = append(fill, (&counted{entry: &entry{Record: t.record()}, model: c.model, parts: cacheParts{t.Ephemeral5m, t.Ephemeral1h}}).modelFigures)
 			}
 		}
 	}
@@ -261,7 +262,7 @@ func (w *layoutWriter) indexes(ctx context.Context) error {
 // finish writes the counters of everybody.
 func (w *layoutWriter) finish(ctx context.Context) error {
 	for c, t := range w.everybody.cells {
-		n := counted{entry: &entry{Record: t.record()}, model: c.model}
+		n := counted{entry: &entry{Record: t.record()}, model: c.model, parts: cacheParts{t.Ephemeral5m, t.Ephemeral1h}}
 		n.buckets = map[legacy.Resolution]string{c.res: c.name}
 		switch {
 		case c.model != "":

@@ -193,6 +193,32 @@ func (m mover) counters(ctx context.Context, redis *strategy.Redis, scope Scope,
 	return found, nil
 }
 
+// everybodyIn reads the counters of all keys as one.
+func everybodyIn(ctx context.Context, redis *strategy.Redis) (*holding, error) {
+	h := newHolding(ScopeKey, uuid.Nil)
+	for _, match := range []string{"usage:global:*", "usage:model:*"} {
+		err := scanNames(ctx, redis, match, func(names []string) error {
+			names = slices.DeleteFunc(names, func(key string) bool {
+				kind := legacy.ParseName(key).Kind
+				return kind != legacy.GlobalUsage && kind != legacy.ModelUsage
+			})
+			return redis.Read(ctx, func(ctx context.Context, c rueidis.Client) error {
+				fields, err := each(ctx, &redisReader{client: c}, names, func(key string) rueidis.Completed { return c.B().Hgetall().Key(key).Build() }, (*rueidis.RedisMessage).AsStrMap)
+				for i, key := range names {
+					if n := legacy.ParseName(key); err == nil && len(fields[i]) > 0 {
+						h.at(n.Resolution, n.Bucket, n.Model).takeCounts(fields[i])
+					}
+				}
+				return err
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
 // ownedKey is a counter's key, and whose it is.
 type ownedKey struct {
 	legacy.Name

@@ -269,3 +269,37 @@ func TestMoveAndTheJournal(t *testing.T) {
 	require.NoError(t, m.drained(t.Context()))
 	require.EqualValues(t, 1, b.count(t, "SELECT count(*) FROM usage_records"))
 }
+
+// tampered is a mover whose copy in Redis somebody spoils.
+type tampered struct {
+	mover
+
+	spoil func()
+}
+
+func (m tampered) ToRedis(ctx context.Context, move strategy.Move) error {
+	defer m.spoil()
+	return m.mover.ToRedis(ctx, move)
+}
+
+// The counters of everybody are verified as those of keys are.
+func TestMoveVerifiesEverybody(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 2)
+	p := b.movable(t)
+	p.move(t, onPostgres)
+	for _, key := range b.keys {
+		require.NoError(t, p.RecordUsage(t.Context(), sample(key)).Err())
+	}
+	month := time.Now().UTC().Add(8 * time.Hour).Format("2006-01")
+	for _, key := range []string{"usage:global:total", "usage:global:monthly:" + month, "usage:model:monthly:m:" + month, "usage:model:monthly:other:" + month} {
+		p.switches.Movers[strategy.Usage] = tampered{mover{p.Repo}, func() {
+			b.do(t, b.redis.B().Hincrby().Key(key).Field("requests").Increment(1).Build())
+		}}
+		err := p.switches.Move(t.Context(), strategy.Usage, onRedis, nil).Err()
+		require.ErrorIs(t, err, result.Internal, key)
+		require.ErrorContains(t, err, "differs in 1 ", key)
+	}
+	p.switches.Movers[strategy.Usage] = p.Mover()
+	p.move(t, onRedis)
+}

@@ -19,9 +19,15 @@ func (c *counted) withoutAll(f *fieldSet) {
 	f.add("cacheCreateTokens", c.CacheCreationTokens)
 	f.add("cacheReadTokens", c.CacheReadTokens)
 	f.add("requests", c.RequestCount)
-	f.add("ephemeral5mTokens", 0)
-	f.add("ephemeral1hTokens", 0)
+	f.add("ephemeral5mTokens", c.parts.five)
+	f.add("ephemeral1hTokens", c.parts.hour)
 }
+
+// cacheParts divides cache creation tokens by how long they live: 5 minutes, an hour.
+type cacheParts struct{ five, hour int64 }
+
+// longUse is what long contexts used.
+type longUse struct{ input, output, requests int64 }
 
 func (c *counted) tokens(f *fieldSet) { f.add("tokens", c.InputTokens+c.OutputTokens) }
 
@@ -40,20 +46,22 @@ func (c *counted) totals(f *fieldSet) {
 	f.add("totalCacheCreateTokens", c.CacheCreationTokens)
 	f.add("totalCacheReadTokens", c.CacheReadTokens)
 	f.add("totalAllTokens", c.TotalTokens)
-	f.add("totalEphemeral5mTokens", 0)
-	f.add("totalEphemeral1hTokens", 0)
+	f.add("totalEphemeral5mTokens", c.parts.five)
+	f.add("totalEphemeral1hTokens", c.parts.hour)
 	f.add("totalRequests", c.RequestCount)
-	if c.long {
-		f.add("totalLongContextInputTokens", c.InputTokens)
-		f.add("totalLongContextOutputTokens", c.OutputTokens)
-		f.add("totalLongContextRequests", c.RequestCount)
+	if c.longs != (longUse{}) {
+		f.add("totalLongContextInputTokens", c.longs.input)
+		f.add("totalLongContextOutputTokens", c.longs.output)
+		f.add("totalLongContextRequests", c.longs.requests)
 	}
 }
 
 func (c *counted) longFigures(f *fieldSet) {
-	f.add("longContextInputTokens", c.InputTokens)
-	f.add("longContextOutputTokens", c.OutputTokens)
-	f.add("longContextRequests", c.RequestCount)
+	if c.longs != (longUse{}) {
+		f.add("longContextInputTokens", c.longs.input)
+		f.add("longContextOutputTokens", c.longs.output)
+		f.add("longContextRequests", c.longs.requests)
+	}
 }
 
 // modelFigures are those of an account's hour, which has its models in itself.

@@ -83,6 +83,8 @@ type counted struct {
 
 	id, account, model string
 	long               bool
+	parts              cacheParts
+	longs              longUse
 	micro              int64 // millionths of a dollar, rounded as the service does
 	buckets            map[legacy.Resolution]string
 	local              time.Time
@@ -94,6 +96,9 @@ const longContext = 200_000
 func newCounted(e *entry, zone *time.Location) counted {
 	c := counted{entry: e, id: e.key.String(), account: text(e.account), model: countedModel(e.Model), local: e.Timestamp.In(zone)}
 	c.long = strings.Contains(e.Model, "[1m]") && e.InputTokens+e.CacheCreationTokens+e.CacheReadTokens > longContext
+	if c.long {
+		c.longs = longUse{c.InputTokens, c.OutputTokens, c.RequestCount}
+	}
 	c.micro = e.Cost.Decimal().Shift(6).Add(decimal.New(5, -1)).Floor().IntPart()
 	c.buckets = make(map[legacy.Resolution]string, len(spanned))
 	for _, res := range spanned {

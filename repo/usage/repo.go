@@ -30,6 +30,8 @@ type Config struct {
 	// RequestIDWindow is how long a RequestID is remembered, in whole days
 	// rounded up; 0 is DefaultRequestIDWindow.
 	RequestIDWindow time.Duration
+	// Rests, if set, has what a move to Redis adds to the counters there.
+	Rests CounterRests
 	// Journal takes records under write_behind and is closed with the Repo; nil
 	// writes them through.
 	Journal *cache.Journal

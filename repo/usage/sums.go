@@ -10,6 +10,17 @@ import (
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
+// RollupsFrom gives the time before which a clean-up has removed figures: spans that end
+// by then are not imported any more. It only moves forward; an extension.
+func (r *Repo) RollupsFrom(ctx context.Context) (from time.Time, err error) {
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) error {
+		h, err := r.queries.UsageHorizon(ctx, c)
+		from = h.RollupsFrom
+		return err
+	})
+	return from, err
+}
+
 // Imported gives the spans of at most MaxSummedIDs keys or accounts, in the order of
 // ids and starts; an extension. More than 200,000 are InvalidQuery.
 func (r *Repo) Imported(ctx context.Context, scope Scope, ids []string) result.Result[[]ImportedSpan] {
