@@ -32,7 +32,7 @@ func (im *run) checkPrimaries(ctx context.Context) error {
 		return nil
 	}
 	for _, t := range []strategy.DataType{strategy.Usage, strategy.APIKey, strategy.Account} {
-		if !switches.Moved(t) {
+		if !switches.WasMoved(t) {
 			continue
 		}
 		if has, err := source.Has(ctx, strategy.EpochKey(t)); has || err != nil {
