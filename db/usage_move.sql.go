@@ -13,6 +13,20 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/dbtype"
 )
 
+const usageMoveCounted = `-- name: UsageMoveCounted :one
+SELECT (EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records))::boolean AS counted
+`
+
+// Tells whether usage was recorded here. One index entry a table. One row.
+//
+//	SELECT (EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records))::boolean AS counted
+func (q *Queries) UsageMoveCounted(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, usageMoveCounted)
+	var counted bool
+	err := row.Scan(&counted)
+	return counted, err
+}
+
 const usageMoveIDs = `-- name: UsageMoveIDs :many
 
 SELECT u.id FROM (

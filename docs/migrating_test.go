@@ -123,7 +123,8 @@ func TestMigrating(t *testing.T) {
 	env := []string{
 		"DATABASE_URL=" + testdb.EmptyURL(t), "REDIS_URL=" + testdb.RedisURL(t), "RELAYSTORE_KEY_PREFIX=" + testdb.Prefix(t),
 		"SERVICE_REDIS=" + s.url, "RELAYSTORE_KEYSET_FILE=" + filepath.Join(folder, "keyset.json"),
-		"RELAYSTORE_PRIMARY_REDIS_URL=" + s.url, "RELAYSTORE_LEGACY_ENCRYPTION_KEY=" + serviceSecret, "ALICE=" + s.aliceKey,
+		"RELAYSTORE_PRIMARY_REDIS_URL=" + s.url, "RELAYSTORE_LEGACY_ENCRYPTION_KEY=" + serviceSecret,
+		`RELAYSTORE_OAUTH={"claude": {"tokenUrl": "https://provider.example/oauth/token", "clientId": "c"}}`, "ALICE=" + s.aliceKey,
 		"PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}
 	here := strings.NewReplacer("8080", freePort(t), "encryption-key-file encryption-key", "encryption-key-file "+filepath.Join(folder, "encryption-key"),

@@ -102,6 +102,10 @@ LIMIT @row_limit;
 -- Tells whether batches wait for a compaction. One row.
 SELECT EXISTS (SELECT FROM usage_pending)::boolean AS pending;
 
+-- name: UsageMoveCounted :one
+-- Tells whether usage was recorded here. One index entry a table. One row.
+SELECT (EXISTS (SELECT FROM usage_totals) OR EXISTS (SELECT FROM usage_pending) OR EXISTS (SELECT FROM usage_records))::boolean AS counted;
+
 -- name: UsageMoveRequests :many
 -- The registered requestIds behind one, in order, by the primary key. At most row_limit
 -- rows.

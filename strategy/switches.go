@@ -142,6 +142,10 @@ func (s *Switches) paused() bool {
 // State gives what this process follows now; t must be one of DataTypes.
 func (s *Switches) State(t DataType) State { return (*s.states.Load())[t] }
 
+// WasMoved tells whether a data type's primary has ever been moved, as far as this process
+// knows: Redis has been it then.
+func (s *Switches) WasMoved(t DataType) bool { return s.State(t).fence > 0 }
+
 // Look reads what has been switched, and follows it.
 func (s *Switches) Look(ctx context.Context) error {
 	if err := s.turn.take(ctx); err != nil {

@@ -73,7 +73,25 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, p.post(`{"model":"m"}`, good).status, "the provider's own refusal costs nothing")
 	p.stop(0)
 	require.Zero(t, b.ledger().Records)
+	require.Contains(t, b.logs.String(), "no account took a request")
 	require.NotContains(t, b.logs.String(), good)
+}
+
+// Accounts whose tokens have expired, without a way to refresh them, are nobody's turn;
+// without another one it is the gateway that has failed, and its log says why.
+func TestAccountsThatCannotBeUsed(t *testing.T) {
+	b := setup(t)
+	for range maxTries {
+		b.account(accounts.AccountData{Priority: 1, OAuthData: &accounts.OAuthData{AccessToken: token, RefreshToken: "tok-secret-refresh", ExpiresAt: time.Now()}})
+	}
+	good := b.account(accounts.AccountData{Priority: 2})
+	_, key := b.key(apikeys.KeyData{})
+	p := b.start()
+	require.Equal(t, http.StatusOK, p.post(hello, key).status)
+	require.NoError(t, b.client.Accounts.UpdateAccountStatus(t.Context(), good, accounts.Inactive, accounts.StatusMetadata{}).Err())
+	p.requireRefused(p.post(hello, key), http.StatusServiceUnavailable, "overloaded_error")
+	p.stop(0)
+	require.Contains(t, b.logs.String(), "RELAYSTORE_OAUTH")
 }
 
 func TestRevokedWhileRunning(t *testing.T) {

@@ -30,7 +30,7 @@ const (
 	maxSilence = 90 * time.Second // of the provider
 	ioTimeout  = 30 * time.Second // for a client that neither reads nor writes
 	recordTime = 15 * time.Second // for a record while the database is away
-	maxTries   = 3                // accounts that a request tries
+	maxTries   = 3                // accounts that a request is sent with
 	tokenLeft  = 30 * time.Second // a token that ends during the call is no use
 )
 
@@ -45,10 +45,7 @@ type gateway struct {
 }
 
 func newGateway(client *repo.Client, upstream string) *gateway {
-	return &gateway{
-		client: client, upstream: upstream, http: accounts.NewHTTPClient(),
-		seldom: rate.Sometimes{Interval: time.Second}, places: semaphore.NewWeighted(maxPlaces),
-	}
+	return &gateway{client: client, upstream: upstream, http: accounts.NewHTTPClient(), seldom: rate.Sometimes{Interval: time.Second}, places: semaphore.NewWeighted(maxPlaces)}
 }
 
 // failed tells whether there is an error, and logs it, once a second at most. The store's
@@ -114,8 +111,7 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusa
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(ioTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the connection is watched for a hang-up from here on
-	wanted := struct{ Model *string }{&x.model}
-	switch large := (*http.MaxBytesError)(nil); {
+	switch large, wanted := (*http.MaxBytesError)(nil), (struct{ Model *string }{&x.model}); {
 	case errors.As(err, &large):
 		return nil, tooLarge
 	case err != nil, json.Unmarshal(body, &wanted) != nil, x.model == "", result.CheckText("model", x.model, 255) != nil:
@@ -126,15 +122,19 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusa
 
 // call sends the request with the best account that takes it.
 func (g *gateway) call(ctx context.Context, header http.Header, body []byte, x *exchange) (*http.Response, *refusal) {
-	available, err := g.client.Accounts.GetAvailableAccounts(ctx, accounts.AvailableFilters{RateLimitAvailable: new(true), Limit: maxTries}).Get()
+	available, err := g.client.Accounts.GetAvailableAccounts(ctx, accounts.AvailableFilters{RateLimitAvailable: new(true), Limit: 100}).Get()
 	if g.failed("no account could be looked up", err) {
 		return nil, unavailable
 	}
-	for _, account := range available {
+	refused := noAccount
+	for i, tries := 0, 0; i < len(available) && tries < maxTries; i++ {
+		account := available[i]
 		c, err := g.client.Accounts.GetFreshCredentials(ctx, account.ID, tokenLeft).Get()
-		if g.failed("an account could not be used", err) || !c.IsActive { // no client's concern
+		if g.failed("an account could not be used", err) || !c.IsActive {
+			refused = unavailable // why is no client's concern
 			continue
 		}
+		tries++
 		g.failed("an account's use could not be noted", g.client.Accounts.TouchAccount(ctx, account.ID).Err())
 		answer, err := g.send(ctx, header, body, c)
 		if err != nil { // it may have been heard: another try could be paid for twice
@@ -148,10 +148,11 @@ func (g *gateway) call(ctx context.Context, header http.Header, body []byte, x *
 		if answer.StatusCode != http.StatusTooManyRequests { // a client would take it for trouble of its own
 			return nil, upstreamDown
 		}
-		limited := g.client.Accounts.LimitAccount(context.WithoutCancel(ctx), account.ID, accounts.RetryAfter(answer.Header))
-		g.failed("an account's limit could not be noted", limited.Err())
+		limited := g.client.Accounts.LimitAccount(context.WithoutCancel(ctx), account.ID, accounts.RetryAfter(answer.Header)).Err()
+		g.failed("an account's limit could not be noted", limited)
 	}
-	return nil, noAccount
+	g.failed("no account took a request", errors.New(refused.message))
+	return nil, refused
 }
 
 // send goes through the account's own proxy.

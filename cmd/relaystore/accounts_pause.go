@@ -44,7 +44,17 @@ func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choos
 	}
 	return withClient(c.Context(), func(client *repo.Client) (err error) {
 		if all {
-			ids, err = chosen(c.Context(), client, func(a accounts.Account) bool { return a.Schedulable != schedulable && choose(a) })
+			expire := 0
+			ids, err = chosen(c.Context(), client, func(a accounts.Account) bool {
+				is := a.Schedulable != schedulable && choose(a)
+				if is && !a.TokenExpiresAt.IsZero() {
+					expire++
+				}
+				return is
+			})
+			if schedulable && expire > 0 && client.Accounts.TokenRefresher == nil {
+				fmt.Fprintf(c.ErrOrStderr(), "relaystore: RELAYSTORE_OAUTH is not set: gateways without it cannot refresh the tokens of %d of these accounts, which expire\n", expire)
+			}
 		}
 		done := 0
 		for _, id := range ids {

@@ -33,9 +33,10 @@ RELAYSTORE_LEGACY_ENCRYPTION_KEY: users' keys are hashed with it. --tz-offset is
 service's TIMEZONE_OFFSET.
 
 Accounts come paused, so that two systems never refresh one token. Run the same
-command again at any time, also after it was killed: figures are set, not added, so
-that nothing counts twice, what has happened since is added, and what has changed
-here since is left alone.
+command again as long as the service runs, also after it was killed: figures are set,
+not added, so that nothing counts twice, what has happened since is added, and what
+has changed here since is left alone. A Redis that is or was a primary of this
+database is refused: what it has comes with relaystore strategy switch.
 
 The report compares every total, month and day, and names the hours that differ.
 Exit code 1 tells that a figure differs and nothing explains it.`

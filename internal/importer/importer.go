@@ -109,8 +109,11 @@ func newImport(dir string, client *repo.Client, source Source, opts Options) (*r
 	return im, err
 }
 
-// survey learns which keys, accounts and groups there are.
+// survey learns which keys, accounts and groups there are, and whether they may come.
 func (im *run) survey(ctx context.Context) error {
+	if err := im.checkPrimaries(ctx); err != nil {
+		return err
+	}
 	return im.source.Names(ctx, func(keys []string) error {
 		for _, key := range keys {
 			im.total++

@@ -67,6 +67,15 @@ func (r *Redis) Close() error {
 // Opener takes what is not sealed as the service would.
 func (r *Redis) Opener(c *legacy.Cipher) legacy.Opener { return c }
 
+// Has tells whether there is a key, of whatever type.
+func (r *Redis) Has(ctx context.Context, key string) (bool, error) {
+	n, err := r.client.Do(ctx, r.client.B().Exists().Key(key).Build()).AsInt64()
+	if err != nil {
+		return false, failed("EXISTS", err)
+	}
+	return n == 1, nil
+}
+
 // Names scans the whole of the database.
 func (r *Redis) Names(ctx context.Context, f func([]string) error) error {
 	for cursor := uint64(0); ; {

@@ -30,6 +30,22 @@ var (
 // no record either: figures, by the layout's hours, days and months.
 func (r *Repo) Mover() strategy.Mover { return mover{r} }
 
+// CopiedKey is in a Redis to which a move has begun to copy usage: its counters are not
+// another service's alone any more. It stays.
+const CopiedKey = "relaystore:copied:usage"
+
+var markCopied = strategy.NewScript(`return redis.call('SET', KEYS[1], 1)`)
+
+// HasCounted tells whether PostgreSQL has usage that was recorded here, beside what was
+// imported.
+func (r *Repo) HasCounted(ctx context.Context) (counted bool, err error) {
+	err = r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+		counted, err = r.queries.UsageMoveCounted(ctx, c)
+		return err
+	})
+	return counted, err
+}
+
 const (
 	// movedOwners and movedRows bound what is read of PostgreSQL at a time.
 	movedOwners = 64
@@ -54,6 +70,9 @@ func (m mover) ToRedis(ctx context.Context, move strategy.Move) error {
 	}
 	orphans, err := m.foreign(ctx, move)
 	if err != nil {
+		return err
+	}
+	if _, err := move.Redis.Write(ctx, strategy.Usage, markCopied, []string{CopiedKey}, nil); err != nil {
 		return err
 	}
 	w := &layoutWriter{redis: move.Redis, keep: m.keeping(move), everybody: newHolding(ScopeKey, uuid.Nil)}

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
@@ -96,10 +97,21 @@ func (k keeping) widest(t, high time.Time) (s span, end time.Time, fits bool) {
 	return span{}, time.Time{}, false
 }
 
+// named gives the layout's zone, with the name under which a query may ask for it.
+func (k keeping) named() string {
+	at := k.now.In(k.zone)
+	_, offset := at.Zone()
+	name := "UTC"
+	if hours := offset / 3600; hours != 0 {
+		name = fmt.Sprintf("Etc/GMT%+d", -hours) // their signs are the other way round
+	}
+	return at.Format("UTC-07:00") + " (" + name + ")"
+}
+
 // refuse says why a calendar cannot be told from what the layout has: res is its finest
 // resolution where that is so.
 func (k keeping) refuse(p *plan, res legacy.Resolution) error {
-	zone := k.now.In(k.zone).Format("UTC-07:00")
+	zone := k.named()
 	switch {
 	case res == "":
 		return result.Invalid("startDate", "a Redis primary keeps nothing for longer than %d days", monthsKept/day)

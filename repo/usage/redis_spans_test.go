@@ -48,6 +48,9 @@ func TestRedisSpans(t *testing.T) {
 		spans, approximate, err := k.cover(&p)
 		if c.refused != "" {
 			requireRefused(t, err, result.InvalidQuery, c.refused)
+			if c.refused == "timeZone" {
+				require.ErrorContains(t, err, "UTC+08:00 (Etc/GMT-8)", name)
+			}
 			continue
 		}
 		require.NoError(t, err, name)
