@@ -2,6 +2,7 @@ package repo
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"regexp"
 	"time"
@@ -269,3 +270,12 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// Format prints "[redacted]" for every verb: it holds a secret.
+func (Config) Format(s fmt.State, verb rune) { result.Hidden{}.Format(s, verb) }
+
+// LogValue logs "[redacted]".
+func (Config) LogValue() slog.Value { return result.Hidden{}.LogValue() }
+
+// MarshalJSON gives "[redacted]".
+func (Config) MarshalJSON() ([]byte, error) { return result.Hidden{}.MarshalJSON() }
