@@ -2,7 +2,9 @@ package repo
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"regexp"
 	"time"
@@ -197,7 +199,11 @@ func (c Config) sealer() (*seal.Sealer, error) {
 	h := c.Keyset
 	if c.KeysetFile != "" {
 		var err error
-		if h, err = seal.ReadFile(c.KeysetFile); err != nil {
+		h, err = seal.ReadFile(c.KeysetFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "there is no such file; relaystore keyset create makes it")
+		case err != nil:
 			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "%s", err)
 		}
 	}

@@ -9,31 +9,30 @@ import (
 
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
-	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 // newAccountsPauseCmd is `relaystore accounts pause`.
-func newAccountsPauseCmd() *cobra.Command {
+func newAccountsPauseCmd(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pause [ID...]", Short: "Take accounts out of what schedulers may take; their status stays",
 		Example: "  relaystore accounts pause 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts pause --all",
 	}
-	all := c.Flags().Bool("all", false, "all accounts")
+	c.Flags().Bool("all", false, "all accounts")
 	c.RunE = func(c *cobra.Command, ids []string) error {
-		return setSchedulable(c, ids, *all, false, func(accounts.Account) bool { return true })
+		return setSchedulable(c, ids, "all", false, *asJSON, func(accounts.Account) bool { return true })
 	}
 	return c
 }
 
 // newAccountsResumeCmd is `relaystore accounts resume`.
-func newAccountsResumeCmd() *cobra.Command {
+func newAccountsResumeCmd(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use: "resume [ID...]", Short: "Let schedulers take paused accounts again",
 		Example: "  relaystore accounts resume 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts resume --imported",
 	}
-	all := c.Flags().Bool("imported", false, "all accounts that were imported, but for those that were paused where they came from")
+	c.Flags().Bool("imported", false, "all accounts that were imported, but for those that were paused where they came from")
 	c.RunE = func(c *cobra.Command, ids []string) error {
-		return setSchedulable(c, ids, *all, true, takenBefore)
+		return setSchedulable(c, ids, "imported", true, *asJSON, takenBefore)
 	}
 	return c
 }
@@ -46,10 +45,14 @@ func takenBefore(a accounts.Account) bool {
 	return json.Unmarshal(a.Details.Extra, &extra) == nil && extra.Took
 }
 
-// setSchedulable does so for some accounts, or for all that are chosen.
-func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choose func(accounts.Account) bool) error {
+// setSchedulable does so for some accounts, or with the flag for all that are chosen.
+func setSchedulable(c *cobra.Command, ids []string, flag string, schedulable, asJSON bool, choose func(accounts.Account) bool) error {
+	all, err := c.Flags().GetBool(flag)
+	if err != nil {
+		return err
+	}
 	if all == (len(ids) > 0) {
-		return result.Invalid("ID", "name accounts, or give the flag")
+		return &codeError{exitUsage, fmt.Errorf("ID: name accounts, or give --%s", flag)}
 	}
 	return withClient(c.Context(), func(client *repo.Client) (err error) {
 		if all {
@@ -65,12 +68,15 @@ func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choos
 		if err != nil {
 			return err
 		}
-		what := "Paused"
+		what := "paused"
 		if schedulable {
-			what = "Resumed"
+			what = "resumed"
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
-		return nil
+		if asJSON {
+			return printJSON(c.OutOrStdout(), map[string]int{what: done})
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "Accounts %s: %d\n", what, done)
+		return err
 	})
 }
 
