@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,14 +69,14 @@ func setSchedulable(c *cobra.Command, ids []string, flag string, schedulable, as
 		if err != nil {
 			return err
 		}
-		what := "paused"
+		what := "Paused"
 		if schedulable {
-			what = "resumed"
+			what = "Resumed"
 		}
 		if asJSON {
-			return printJSON(c.OutOrStdout(), map[string]int{what: done})
+			return printJSON(c.OutOrStdout(), map[string]int{strings.ToLower(what): done})
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "Accounts %s: %d\n", what, done)
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
 		return err
 	})
 }

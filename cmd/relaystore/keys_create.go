@@ -46,7 +46,7 @@ func newKeysCreateCmd(asJSON *bool) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if at := data.ExpiresAt; !at.IsZero() && !at.After(time.Now()) {
+				if at := data.ExpiresAt; !*asJSON && !at.IsZero() && !at.After(time.Now()) {
 					fmt.Fprintln(c.ErrOrStderr(), "relaystore: the key is of no use: --expires-at has passed")
 				}
 				return printCreated(c.OutOrStdout(), data.Name, created, *asJSON)

@@ -43,7 +43,7 @@ func typedAs(c *cobra.Command, name string) string {
 		return ""
 	case c.Flags().Lookup(name) != nil:
 		return "--" + name
-	case name != word && slices.Contains(strings.Fields(c.Use), word):
+	case name != word && slices.Contains(strings.FieldsFunc(c.Use, func(r rune) bool { return !unicode.IsLetter(r) }), word):
 		return word
 	}
 	return ""

@@ -19,9 +19,8 @@
 //
 // # Alerts
 //
-// An alert is a metric with a threshold that
-// it must not pass for a duration, and a webhook that hears when it does and when it no
-// longer does.
+// An alert is a metric with a threshold that it must not pass for a duration, and a
+// webhook that hears when it does and when it no longer does.
 //
 // # Who watches
 //

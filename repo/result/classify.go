@@ -80,8 +80,8 @@ func From(err error) *Error {
 
 // refusals are why PostgreSQL lets nobody in.
 var refusals = map[string]string{
-	"28000": "it refused the user or the password",
-	"28P01": "it refused the user or the password",
+	"28000": "it refused the login",
+	"28P01": "it refused the login",
 	"3D000": "it has no database of that name",
 }
 
