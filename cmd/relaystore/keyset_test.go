@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/internal/seal"
+	"github.com/seed14a526e0/relaystore/internal/testdb"
 )
 
 // ran gives what a command prints; it must succeed.
