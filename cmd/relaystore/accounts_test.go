@@ -109,8 +109,8 @@ func TestAccountsFailInOneCleanLine(t *testing.T) {
 	require.Contains(t, failed(t, env, "accounts", "resume", "x", "--imported"), "ID: name accounts")
 	require.Contains(t, failed(t, env, "accounts", "show", "x"), "ID: not a UUID")
 	require.Contains(t, failed(t, env, "accounts", "show", "11111111-1111-4111-8111-111111111111"), "DB_RECORD_NOT_FOUND")
-	require.Contains(t, failed(t, env, "accounts", "list", "--status", "x"), "status: must be one of")
-	require.Contains(t, failed(t, env, "accounts", "set-status", "11111111-1111-4111-8111-111111111111", "x"), "status: must be one of")
+	require.Contains(t, failed(t, env, "accounts", "list", "--status", "x"), "--status: must be one of")
+	require.Contains(t, failed(t, env, "accounts", "set-status", "11111111-1111-4111-8111-111111111111", "x"), "STATUS: must be one of")
 	require.Contains(t, failed(t, env, "accounts", "set-status", "11111111-1111-4111-8111-111111111111", "active", "--reset-at", "soon"), "reset-at: ")
 	require.Contains(t, ran(t, env, "accounts", "list"), "0 of 0 accounts.")
 

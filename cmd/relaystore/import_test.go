@@ -125,7 +125,7 @@ func TestImportRefuses(t *testing.T) {
 		args []string
 	}{
 		{"opens none of 1 secrets; nothing was written", exitUsage, []string{"--redis", at, "--encryption-key-file", keyFile(t, "wrong")}},
-		{"CSV", exitFailure, []string{"--file", csv, "--encryption-key-file", keyFile(t, importKey)}},
+		{"CSV", exitUsage, []string{"--file", csv, "--encryption-key-file", keyFile(t, importKey)}},
 		{"tz-offset", exitUsage, []string{"--redis", at, "--tz-offset", "99", "--encryption-key-file", keyFile(t, importKey)}},
 		{"at least one of the flags", exitUsage, []string{"--encryption-key-file", "x"}},
 		{"none of the others can be", exitUsage, []string{"--redis", at, "--file", csv, "--encryption-key-file", "x"}},

@@ -28,7 +28,7 @@ func byFlag(c *cobra.Command, err error) error {
 	}
 	field := e.Field()
 	for _, name := range []string{flagOf[field], dashed(field), "id"} {
-		if typed := typedAs(c, name); typed != "" && (name != "id" || strings.HasSuffix(field, "Id")) {
+		if typed := typedAs(c, name); typed != "" && (name != "id" || field == "id" || strings.HasSuffix(field, "Id")) {
 			return &codeError{exitUsage, fmt.Errorf("%s: %s", typed, strings.TrimPrefix(e.Message, field+": "))}
 		}
 	}

@@ -21,7 +21,7 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"stats"}, "accountId", "--account"}, {[]string{"metrics"}, "timeRange", "--range"}, {[]string{"cleanup"}, "retentionDays", "--days"},
 		{[]string{"keys", "list"}, "sortBy", "--sort-by"}, {[]string{"keys", "list"}, "tags", "--tag"}, {[]string{"keys", "create"}, "tokenLimit", "--token-limit"},
 		{[]string{"keys", "create"}, "name", "NAME"}, {[]string{"keys", "show"}, "keyId", "ID"}, {[]string{"accounts", "show"}, "accountId", "ID"},
-		{[]string{"sessions", "revoke"}, "sessionId", "ID"}, {[]string{"strategy", "switch"}, "dataType", "TYPE"}, {[]string{"strategy", "switch"}, "enableCache", "--cache"}, {[]string{"alerts", "set"}, "duration", "--for"},
+		{[]string{"sessions", "revoke"}, "id", "ID"}, {[]string{"strategy", "switch"}, "dataType", "TYPE"}, {[]string{"strategy", "switch"}, "enableCache", "--cache"}, {[]string{"alerts", "set"}, "duration", "--for"},
 		{[]string{"accounts", "add"}, "name", ""}, {[]string{"accounts", "add"}, "FILE", ""}, {[]string{"stats"}, "DATABASE_URL", ""},
 	} {
 		command, _, err := newRootCmd().Find(c.command)
