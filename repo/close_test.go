@@ -38,15 +38,3 @@ func TestCloseKeepsItsDeadline(t *testing.T) {
 		require.Fail(t, "Close has not kept its deadline")
 	}
 }
-
-// A closed client answers nothing, also what it had cached.
-func TestClosedClientsRefuse(t *testing.T) {
-	t.Parallel()
-	c, err := repo.Open(t.Context(), testclient.Config(t))
-	require.NoError(t, err)
-	k, err := c.APIKeys.CreateAPIKey(t.Context(), apikeys.KeyData{Name: "n"}).Get()
-	require.NoError(t, err)
-	require.NoError(t, c.APIKeys.ValidatePlaintext(t.Context(), k.APIKey).Err())
-	require.NoError(t, c.Close(t.Context()))
-	require.EqualError(t, c.APIKeys.ValidatePlaintext(t.Context(), k.APIKey).Err(), "DB_CONNECTION_FAILED: the client is closed")
-}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/puddle/v2"
-
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/db"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -15,12 +13,8 @@ import (
 // Down tells whether an error of a read means that the primary is down, so that
 // what is cached may go on for a while. A pool that had no connection to give for a
 // whole OpTimeout counts, since a server that hangs looks like that; a miss without a
-// turn ([cache.ErrOverload]) does not: strangers could bring that about. Nor does a
-// client that is closed.
+// turn ([cache.ErrOverload]) does not: strangers could bring that about.
 func Down(err error) bool {
-	if errors.Is(err, puddle.ErrClosedPool) {
-		return false
-	}
 	switch result.From(err).Code {
 	case result.ConnectionFailed, result.ConnectionTimeout, result.QueryTimeout, result.PoolExhausted:
 		return true

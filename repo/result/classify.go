@@ -71,9 +71,7 @@ func From(err error) *Error {
 		return fromSQLState(pg, err)
 	}
 	if errors.Is(err, puddle.ErrClosedPool) {
-		e := New(ConnectionFailed, "the client is closed")
-		e.cause = puddle.ErrClosedPool
-		return e
+		return New(ConnectionFailed, "the client is closed")
 	}
 	return of(fromType(err), err).because(err)
 }

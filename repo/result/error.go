@@ -19,7 +19,7 @@ type Error struct {
 	// Constraint is the database constraint that refused the write, if one did.
 	Constraint string
 
-	cause error // a context error, puddle.ErrClosedPool or nil: causes that can hold no secret
+	cause error // a context error or nil: the only cause that can hold no secret
 }
 
 // New makes an error with a code and a message.
