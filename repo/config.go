@@ -2,6 +2,9 @@ package repo
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"regexp"
 	"time"
@@ -196,7 +199,11 @@ func (c Config) sealer() (*seal.Sealer, error) {
 	h := c.Keyset
 	if c.KeysetFile != "" {
 		var err error
-		if h, err = seal.ReadFile(c.KeysetFile); err != nil {
+		h, err = seal.ReadFile(c.KeysetFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "there is no such file; relaystore keyset create makes it")
+		case err != nil:
 			return nil, result.Invalid("RELAYSTORE_KEYSET_FILE", "%s", err)
 		}
 	}
@@ -269,3 +276,12 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// Format prints "[redacted]" for every verb: it holds a secret.
+func (Config) Format(s fmt.State, verb rune) { result.Hidden{}.Format(s, verb) }
+
+// LogValue logs "[redacted]".
+func (Config) LogValue() slog.Value { return result.Hidden{}.LogValue() }
+
+// MarshalJSON gives "[redacted]".
+func (Config) MarshalJSON() ([]byte, error) { return result.Hidden{}.MarshalJSON() }

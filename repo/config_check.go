@@ -52,7 +52,7 @@ func (c Config) checkJournal() error {
 
 func (c Config) checkDatabase() error {
 	var f faults
-	f.when(c.DatabaseURL == "" && c.Pool == nil, "DATABASE_URL", "required, unless a Pool is passed in")
+	f.when(c.DatabaseURL == "" && c.Pool == nil, "DATABASE_URL", "required")
 	if c.Pool != nil {
 		f.when(c.DatabaseURL != "", "DATABASE_URL", "contradicts Pool: give one of them")
 		f.when(c.MaxConns != 0, "RELAYSTORE_MAX_CONNS", "contradicts Pool, which has its own bound")

@@ -36,7 +36,7 @@ func ExampleOpen() {
 func ExampleConfig_Validate() {
 	fmt.Println(repo.Config{RequireRedis: true}.Validate())
 	// Output:
-	// DB_INVALID_QUERY: DATABASE_URL: required, unless a Pool is passed in
+	// DB_INVALID_QUERY: DATABASE_URL: required
 	// DB_INVALID_QUERY: RELAYSTORE_REQUIRE_REDIS: contradicts an empty REDIS_URL
 }
 

@@ -64,6 +64,9 @@ func (m Machinery) Check(t DataType, c Config) error {
 	if err := m.checkCache(t, c); err != nil {
 		return err
 	}
+	if err := c.checkTTL(); err != nil {
+		return err
+	}
 	if err := checkRead(c); err != nil {
 		return err
 	}
@@ -78,6 +81,12 @@ func (c Config) checkWords() error {
 		return result.Invalid("readStrategy", "must be cache_first, database_first or cache_only")
 	case !slices.Contains([]WriteStrategy{WriteThrough, WriteBehind, WriteAround}, c.WriteStrategy):
 		return result.Invalid("writeStrategy", "must be write_through, write_behind or write_around")
+	}
+	return nil
+}
+
+func (c Config) checkTTL() error {
+	switch {
 	case c.CacheTTL%time.Second != 0:
 		return result.Invalid("cacheTTL", "must be whole seconds")
 	case c.CacheTTL == 0 && !c.EnableCache:

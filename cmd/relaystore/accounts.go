@@ -39,7 +39,7 @@ func newAccountsCmd() *cobra.Command {
 	}
 	asJSON := c.PersistentFlags().Bool("json", false, "print one JSON object")
 	c.AddCommand(newAccountsListCmd(asJSON), newAccountsShowCmd(asJSON), newAccountsAddCmd(asJSON), newAccountsSetStatusCmd(asJSON), newAccountsRefreshCmd(asJSON),
-		newAccountsPauseCmd(), newAccountsResumeCmd())
+		newAccountsPauseCmd(asJSON), newAccountsResumeCmd(asJSON))
 	return c
 }
 

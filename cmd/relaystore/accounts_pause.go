@@ -3,44 +3,48 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed14a526e0/relaystore/repo"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
-	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 // newAccountsPauseCmd is `relaystore accounts pause`.
-func newAccountsPauseCmd() *cobra.Command {
+func newAccountsPauseCmd(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pause [ID...]", Short: "Take accounts out of what schedulers may take; their status stays",
 		Example: "  relaystore accounts pause 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts pause --all",
 	}
-	all := c.Flags().Bool("all", false, "all accounts")
+	c.Flags().Bool("all", false, "all accounts")
 	c.RunE = func(c *cobra.Command, ids []string) error {
-		return setSchedulable(c, ids, *all, false, func(accounts.Account) bool { return true })
+		return setSchedulable(c, ids, "all", false, *asJSON, func(accounts.Account) bool { return true })
 	}
 	return c
 }
 
 // newAccountsResumeCmd is `relaystore accounts resume`.
-func newAccountsResumeCmd() *cobra.Command {
+func newAccountsResumeCmd(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use: "resume [ID...]", Short: "Let schedulers take paused accounts again",
 		Example: "  relaystore accounts resume 0190b8a0-0000-7000-8000-000000000001\n  relaystore accounts resume --imported",
 	}
-	all := c.Flags().Bool("imported", false, "all accounts that an import has paused, and nobody has paused where they came from or here since")
+	c.Flags().Bool("imported", false, "all accounts that an import has paused, and nobody has paused where they came from or here since")
 	c.RunE = func(c *cobra.Command, ids []string) error {
-		return setSchedulable(c, ids, *all, true, func(a accounts.Account) bool { return a.PausedByImport() })
+		return setSchedulable(c, ids, "imported", true, *asJSON, func(a accounts.Account) bool { return a.PausedByImport() })
 	}
 	return c
 }
 
-// setSchedulable does so for some accounts, or for all that are chosen.
-func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choose func(accounts.Account) bool) error {
+// setSchedulable does so for some accounts, or with the flag for all that are chosen.
+func setSchedulable(c *cobra.Command, ids []string, flag string, schedulable, asJSON bool, choose func(accounts.Account) bool) error {
+	all, err := c.Flags().GetBool(flag)
+	if err != nil {
+		return err
+	}
 	if all == (len(ids) > 0) {
-		return result.Invalid("ID", "name accounts, or give the flag")
+		return &codeError{exitUsage, fmt.Errorf("ID: name accounts, or give --%s", flag)}
 	}
 	return withClient(c.Context(), func(client *repo.Client) (err error) {
 		if all {
@@ -70,8 +74,11 @@ func setSchedulable(c *cobra.Command, ids []string, all, schedulable bool, choos
 		if schedulable {
 			what = "Resumed"
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
-		return nil
+		if asJSON {
+			return printJSON(c.OutOrStdout(), map[string]int{strings.ToLower(what): done})
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
+		return err
 	})
 }
 

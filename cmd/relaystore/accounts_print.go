@@ -33,6 +33,7 @@ func printAccount(w io.Writer, a accounts.Account, asJSON bool) error {
 		{"status", a.Status}, {"message", printable(a.ErrorMessage)},
 		{"tokens left", tokensLeft(a)}, {"limit ends (UTC)", moment(a.RateLimitStatus.ResetAt)},
 		{"token expires (UTC)", moment(a.TokenExpiresAt)}, {"last used (UTC)", moment(a.LastUsedAt)},
+		{"created (UTC)", moment(a.CreatedAt)}, {"updated (UTC)", moment(a.UpdatedAt)},
 		{"proxy", proxyText(a.ProxyConfig)},
 		{"requests", a.UsageStats.TotalRequests}, {"tokens", a.UsageStats.TotalTokens}, {"cost (US$)", a.UsageStats.TotalCost},
 	} {

@@ -44,7 +44,7 @@ func TestAccountsRefresh(t *testing.T) {
 	require.Contains(t, line, "(invalid_grant, HTTP status 400)")
 	require.NotContains(t, line, "sk-")
 	require.Contains(t, ran(t, env, "accounts", "show", id), "authorise the account anew")
-	require.Contains(t, failed(t, env, "accounts", "refresh", strings.ReplaceAll(id, "-", "")), "accountId: not a UUID")
+	require.Contains(t, failed(t, env, "accounts", "refresh", strings.ReplaceAll(id, "-", "")), "ID: not a UUID")
 	require.Contains(t, failed(t, append(env, "RELAYSTORE_OAUTH="), "accounts", "refresh", id), "TokenRefresher: required")
 	require.Contains(t, failed(t, append(env, "RELAYSTORE_OAUTH={}x"), "accounts", "refresh", id), "RELAYSTORE_OAUTH: ")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 const alertsHelp = `Shows and changes what webhooks hear of: a figure that passes a threshold for a time.
 Gateways evaluate, one of them at a time. A webhook's URL may hold a secret: it is read
-from a file or standard input, and no table shows more than its host.`
+from a file or standard input, and nothing shows more than its host.`
 
 // maxWebhookFile bounds what is read as a URL.
 const maxWebhookFile = 4096
@@ -40,6 +41,9 @@ func newAlertsListCmd(asJSON *bool) *cobra.Command {
 					return err
 				}
 				if *asJSON {
+					for i := range list.Alerts {
+						list.Alerts[i].Webhook = hostOf(list.Alerts[i].Webhook)
+					}
 					return printJSON(c.OutOrStdout(), list)
 				}
 				printAlerts(c.OutOrStdout(), list.Alerts)
@@ -70,11 +74,7 @@ func newAlertsSetCmd(asJSON *bool) *cobra.Command {
 				a.Webhook = strings.TrimSpace(string(text))
 			}
 			return withClient(c.Context(), func(client *repo.Client) error {
-				status := client.Monitoring.SetPerformanceAlert(c.Context(), a)
-				if err := status.Err(); err != nil || !*asJSON {
-					return err
-				}
-				return printJSON(c.OutOrStdout(), status)
+				return done(c, client.Monitoring.SetPerformanceAlert(c.Context(), a), *asJSON, "Set.")
 			})
 		},
 	}
@@ -88,12 +88,20 @@ func newAlertsRemoveCmd(asJSON *bool) *cobra.Command {
 		Use: "remove ID", Short: "Remove an alert", Args: cobra.ExactArgs(1), Example: "  relaystore alerts remove 0190b8a0-0000-7000-8000-000000000001",
 		RunE: func(c *cobra.Command, args []string) error {
 			return withClient(c.Context(), func(client *repo.Client) error {
-				status := client.Monitoring.RemovePerformanceAlert(c.Context(), args[0])
-				if err := status.Err(); err != nil || !*asJSON {
-					return err
-				}
-				return printJSON(c.OutOrStdout(), status)
+				return done(c, client.Monitoring.RemovePerformanceAlert(c.Context(), args[0]), *asJSON, "Removed.")
 			})
 		},
 	}
+}
+
+// done tells of a call that gives nothing else.
+func done(c *cobra.Command, status result.Status, asJSON bool, said string) error {
+	switch {
+	case status.Err() != nil:
+		return status.Err()
+	case asJSON:
+		return printJSON(c.OutOrStdout(), status)
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), said)
+	return err
 }

@@ -15,7 +15,7 @@ func TestCleanup(t *testing.T) {
 	env := serverEnv(t, url)
 	first := replayed(t, env, sample)
 	out, code := relaystore(t, env, "cleanup", "--days", "0").finish(t)
-	require.Equal(t, exitFailure, code)
+	require.Equal(t, exitUsage, code)
 	require.Empty(t, out)
 
 	out, code = relaystore(t, env, "cleanup", "--json").finish(t)

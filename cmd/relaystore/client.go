@@ -44,5 +44,6 @@ func withConfig(ctx context.Context, cfg repo.Config, f func(*repo.Client) error
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }

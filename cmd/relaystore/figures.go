@@ -50,7 +50,11 @@ func parseDay(flag, text string, zone *time.Location) (time.Time, error) {
 	if at, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
 		return at, nil
 	}
-	return parseMoment(flag, text)
+	at, err := parseMoment(flag, text)
+	if err != nil {
+		err = result.Invalid(flag, "must be a date such as 2026-01-31 or a time such as 2026-01-31T12:00:00Z")
+	}
+	return at, err
 }
 
 // newStatsCmd is `relaystore stats`.

@@ -165,10 +165,10 @@ func TestImportRefuses(t *testing.T) {
 		code int
 		args []string
 	}{
-		{"opens none of 1 secrets; nothing was written", exitFailure, []string{"--redis", at, "--encryption-key-file", keyFile(t, "wrong")}},
-		{"CSV", exitFailure, []string{"--file", csv, "--encryption-key-file", keyFile(t, importKey)}},
-		{csv + ": not an RDB file\n", exitFailure, []string{"--rdb", csv, "--encryption-key-file", keyFile(t, importKey)}},
-		{"tz-offset", exitFailure, []string{"--redis", at, "--tz-offset", "99", "--encryption-key-file", keyFile(t, importKey)}},
+		{"opens none of 1 secrets; nothing was written", exitUsage, []string{"--redis", at, "--encryption-key-file", keyFile(t, "wrong")}},
+		{"CSV", exitUsage, []string{"--file", csv, "--encryption-key-file", keyFile(t, importKey)}},
+		{csv + ": not an RDB file\n", exitUsage, []string{"--rdb", csv, "--encryption-key-file", keyFile(t, importKey)}},
+		{"tz-offset", exitUsage, []string{"--redis", at, "--tz-offset", "99", "--encryption-key-file", keyFile(t, importKey)}},
 		{"at least one of the flags", exitUsage, []string{"--encryption-key-file", "x"}},
 		{"none of the others can be", exitUsage, []string{"--redis", at, "--file", csv, "--encryption-key-file", "x"}},
 		{"encryption-key-file", exitUsage, []string{"--redis", at}},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed14a526e0/relaystore/repo"
@@ -41,6 +43,7 @@ func newKeysListCmd(asJSON *bool) *cobra.Command {
 			if c.Flags().Changed("active") {
 				f.IsActive = &active
 			}
+			f.SortOrder = strings.ToUpper(f.SortOrder)
 			return withClient(c.Context(), func(client *repo.Client) error {
 				p, err := client.APIKeys.GetAllAPIKeys(c.Context(), f).Get()
 				if err != nil {

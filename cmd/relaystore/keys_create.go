@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -44,6 +45,9 @@ func newKeysCreateCmd(asJSON *bool) *cobra.Command {
 				created, err := client.APIKeys.CreateAPIKey(c.Context(), data).Get()
 				if err != nil {
 					return err
+				}
+				if at := data.ExpiresAt; !*asJSON && !at.IsZero() && !at.After(time.Now()) {
+					fmt.Fprintln(c.ErrOrStderr(), "relaystore: the key is of no use: --expires-at has passed")
 				}
 				return printCreated(c.OutOrStdout(), data.Name, created, *asJSON)
 			})

@@ -77,8 +77,11 @@ func printHealth(w io.Writer, h storage.Health) {
 	t = newTable(w, table.Row{"Redis", answers(r.Connected)})
 	t.AppendRows([]table.Row{
 		{"latency", took(r.Latency)}, {"memory", memoryOf(r.Memory)},
-		{"persistence", r.Persistence}, {"eviction", r.EvictionPolicy}, {"heartbeat", took(r.HeartbeatAge)},
+		{"persistence", r.Persistence}, {"eviction", r.EvictionPolicy},
 	})
+	if r.HeartbeatAge >= 0 { // a client of a moment ago has heard none
+		t.AppendRow(table.Row{"heartbeat", took(r.HeartbeatAge)})
+	}
 	if j := r.Journal; j != nil {
 		t.AppendRow(table.Row{"journal", fmt.Sprintf("%s records, the oldest %s, %s refused", howMany(j.Length), took(j.Age), howMany(j.Refused))})
 	}

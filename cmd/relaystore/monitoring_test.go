@@ -77,10 +77,10 @@ func TestMetricsAndQueriesCommands(t *testing.T) {
 	out, _ = p.run(exitOK, "queries", "--json")
 	require.Contains(t, out, `"slowQueries": [`)
 
-	_, text := p.run(exitFailure, "metrics", "--range", "2h")
-	require.Contains(t, text, "timeRange")
-	_, text = p.run(exitFailure, "queries", "--limit", "-1")
-	require.Contains(t, text, "limit")
+	_, text := p.run(exitUsage, "metrics", "--range", "2h")
+	require.Contains(t, text, "--range: ")
+	_, text = p.run(exitUsage, "queries", "--limit", "-1")
+	require.Contains(t, text, "--limit: ")
 }
 
 func TestAlertsCommand(t *testing.T) {
@@ -97,11 +97,12 @@ func TestAlertsCommand(t *testing.T) {
 	require.NotContains(t, out, "se-cret", "a path can be a secret")
 
 	out, _ = p.run(exitOK, "alerts", "list", "--json")
+	require.NotContains(t, out, "se-cret")
 	var list struct{ Alerts []struct{ ID string } }
 	require.NoError(t, json.Unmarshal([]byte(out), &list))
 	require.Len(t, list.Alerts, 1)
 	for _, bad := range [][]string{{"coffee", ">", "1"}, {"errors.rate", "=", "1"}, {"errors.rate", ">", "much"}, {"errors.rate", ">", "1", "--for", "-1s"}} {
-		p.run(exitFailure, append([]string{"alerts", "set"}, bad...)...)
+		p.run(exitUsage, append([]string{"alerts", "set"}, bad...)...)
 	}
 	p.run(exitOK, "alerts", "remove", list.Alerts[0].ID)
 	p.run(exitFailure, "alerts", "remove", list.Alerts[0].ID)
@@ -121,10 +122,13 @@ func TestStrategyCommand(t *testing.T) {
 	p.run(exitOK, "strategy", "switch", "session", "--primary", "redis")
 	out, _ = p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ redis +│ off +│ +0s`, out)
-	p.run(exitOK, "strategy", "switch", "session", "--primary", "postgres")
+	out, _ = p.run(exitOK, "strategy", "switch", "session", "--primary", "postgres")
+	require.Equal(t, "session is stored in another way from now on.\n", out)
+	out, _ = p.run(exitOK, "strategy", "switch", "session")
+	require.Equal(t, "session is stored so already.\n", out)
 	out, _ = p.run(exitOK, "strategy", "show")
 	require.Regexp(t, `session +│ postgres │ on +│ +10m0s`, out)
-	for _, bad := range [][]string{{"coffee"}, {"session", "--primary", "mysql"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}} {
-		p.run(exitFailure, append([]string{"strategy", "switch"}, bad...)...)
+	for _, bad := range [][]string{{"coffee"}, {"session", "--primary", "mysql"}, {"session", "--read", "cache_only"}, {"apikey", "--ttl", "1500ms"}, {"usage", "--cache"}} {
+		p.run(exitUsage, append([]string{"strategy", "switch"}, bad...)...)
 	}
 }

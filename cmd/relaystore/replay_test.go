@@ -181,7 +181,7 @@ func TestReplayRefusesWrongOptions(t *testing.T) {
 	for _, args := range []string{"--keys 0", "--keys 10001", "--callers 0", "--callers 9999"} {
 		p := relaystore(t, env, append(strings.Fields("replay "+args), sample)...)
 		_, code := p.finish(t)
-		require.Equal(t, exitFailure, code, args)
+		require.Equal(t, exitUsage, code, args)
 	}
 	p := relaystore(t, env, "replay")
 	_, code := p.finish(t)

@@ -34,7 +34,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
+	if err = byFlag(c, err); err != nil && !*began {
+		err = fmt.Errorf("%w; usage: %s", err, c.UseLine())
+	}
 	code := exitCode(ctx, err, *began)
 	var coded *codeError
 	switch {
@@ -53,6 +56,7 @@ func newRootCmd() *cobra.Command {
 		Long:          rootHelp,
 		Args:          cobra.NoArgs, // a word that is no subcommand
 		RunE:          showHelp,
+		Version:       moduleVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -126,7 +126,7 @@ func newStrategySwitchCmd(asJSON *bool) *cobra.Command {
 				if !next.EnableCache {
 					next.CacheTTL = 0
 				}
-				return runSwitch(c, client, t, next, *asJSON)
+				return runSwitch(c, client, t, next, s.Epoch, *asJSON)
 			})
 		},
 	}
@@ -138,8 +138,8 @@ func newStrategySwitchCmd(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// runSwitch shows the copy of a move in a bar.
-func runSwitch(c *cobra.Command, client *repo.Client, t strategy.DataType, next strategy.Config, asJSON bool) error {
+// runSwitch shows the copy of a move in a bar, and tells whether the epoch changed.
+func runSwitch(c *cobra.Command, client *repo.Client, t strategy.DataType, next strategy.Config, before int64, asJSON bool) error {
 	var bar *progressbar.ProgressBar
 	switched := client.Storage.SwitchPrimary(c.Context(), t, next, func(p strategy.Progress) {
 		if bar == nil {
@@ -155,8 +155,20 @@ func runSwitch(c *cobra.Command, client *repo.Client, t strategy.DataType, next 
 	if bar != nil {
 		_ = bar.Exit()
 	}
-	if err := switched.Err(); err != nil || !asJSON {
+	switch err := switched.Err(); {
+	case err != nil:
+		return err
+	case asJSON:
+		return printJSON(c.OutOrStdout(), switched)
+	}
+	after, err := client.Storage.GetStorageConfig(t)
+	if err != nil {
 		return err
 	}
-	return printJSON(c.OutOrStdout(), switched)
+	said := "%s is stored so already.\n"
+	if after.Epoch != before {
+		said = "%s is stored in another way from now on.\n"
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), said, t)
+	return err
 }

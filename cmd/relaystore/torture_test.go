@@ -140,7 +140,7 @@ func TestTortureRefuses(t *testing.T) {
 	for _, flag := range []string{"--gateways=1", "--gateways=17", "--callers=0", "--callers=1001", "--duration=-1s", "--kills=-1", "--usage-writes=x"} {
 		p := relaystore(t, privately, "torture", flag)
 		out, code := p.finish(t)
-		require.Equal(t, exitFailure, code, flag)
+		require.Equal(t, exitUsage, code, flag)
 		require.Empty(t, out)
 		require.Contains(t, p.errors.String(), strings.Trim(strings.Split(flag, "=")[0], "-"), flag)
 	}

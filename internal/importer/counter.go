@@ -54,7 +54,7 @@ func (im *run) counter(ctx context.Context, e Entry) error {
 // once more.
 func rest(e Entry, c *legacy.Counter) (kept map[string]string) {
 	for name, text := range e.Fields {
-		none := text == "" || text == "0" || legacy.IsFigure(name) && !(c.Unsplit && strings.HasSuffix(strings.ToLower(name), "tokens"))
+		none := text == "" || text == "0" || legacy.IsFigure(name) && (!c.Unsplit || !strings.HasSuffix(strings.ToLower(name), "tokens"))
 		if none || strings.HasPrefix(name, "model:") || name == "realCostMicro" && text == e.Fields["ratedCostMicro"] || !utf8.ValidString(name+text) {
 			continue
 		}

@@ -33,12 +33,13 @@ func FuzzReadFile(f *testing.F) {
 			entries, err := file.Read(context.Background(), names)
 			for _, e := range entries {
 				n := legacy.ParseName(e.Key)
-				if n.Kind == legacy.Account {
+				switch n.Kind {
+				case legacy.Account:
 					fields, err := accountFields(e)
 					if err == nil {
 						legacy.DecodeAccount(e.Platform, e.ID, fields, file.Opener(cipher))
 					}
-				} else if n.Kind == legacy.APIKey {
+				case legacy.APIKey:
 					legacy.ParseKey(n.ID, e.Fields)
 				}
 			}

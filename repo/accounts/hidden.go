@@ -2,28 +2,14 @@ package accounts
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
-const redacted = "[redacted]"
-
 // hidden keeps the secrets of a struct that embeds it out of prints and logs, also
 // where a logger makes JSON of a list or a struct that holds it. JSON is how secrets
 // come in; they go out by RevealJSON alone.
-type hidden struct{}
-
-// Format prints "[redacted]" for every verb.
-func (hidden) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
-
-// LogValue logs "[redacted]".
-func (hidden) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON gives "[redacted]".
-func (hidden) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }
+type hidden = result.Hidden
 
 var (
 	_ result.Revealer = Credentials{}

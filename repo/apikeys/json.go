@@ -2,6 +2,8 @@ package apikeys
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -97,3 +99,15 @@ func (u *UsageData) UnmarshalJSON(data []byte) error {
 	type plain UsageData
 	return result.DecodeStrict(data, (*plain)(u), "model", "inputTokens", "outputTokens", "cost", "requestCount")
 }
+
+// Format prints "[redacted]" for every verb: it holds a secret.
+func (Created) Format(s fmt.State, verb rune) { result.Hidden{}.Format(s, verb) }
+
+// LogValue logs "[redacted]".
+func (Created) LogValue() slog.Value { return result.Hidden{}.LogValue() }
+
+// Format prints "[redacted]" for every verb: it holds a secret.
+func (BatchCreated) Format(s fmt.State, verb rune) { result.Hidden{}.Format(s, verb) }
+
+// LogValue logs "[redacted]".
+func (BatchCreated) LogValue() slog.Value { return result.Hidden{}.LogValue() }

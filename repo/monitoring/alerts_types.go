@@ -31,7 +31,7 @@ func (o Operator) holds(value, threshold float64) bool {
 
 // AlertConfig is the contract's alertConfig. All but Webhook are required in JSON.
 type AlertConfig struct {
-	// Metric is one of Metrics.
+	// Metric is one of AlertMetrics.
 	Metric string
 	// Threshold is in the metric's own unit, as JSON has it: ms, bytes, 0..1, a number.
 	Threshold float64

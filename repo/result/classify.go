@@ -73,7 +73,36 @@ func From(err error) *Error {
 	if errors.Is(err, puddle.ErrClosedPool) {
 		return New(ConnectionFailed, "the client is closed")
 	}
-	return of(fromType(err), err)
+	return of(fromType(err), err).because(err)
+}
+
+// refusals are why PostgreSQL lets nobody in.
+var refusals = map[string]string{
+	"28000": "it refused the login",
+	"28P01": "it refused the login",
+	"3D000": "it has no database of that name",
+}
+
+// because says why a connection failed, in words of its own: the cause's hold the URL.
+func (e *Error) because(err error) *Error {
+	if e.Code != ConnectionFailed {
+		return e
+	}
+	var pg *pgconn.PgError
+	var unknown *net.DNSError
+	var why string
+	switch {
+	case errors.As(err, &pg):
+		why = refusals[pg.Code]
+	case errors.Is(err, syscall.ECONNREFUSED):
+		why = "nothing listens at its port"
+	case errors.As(err, &unknown):
+		why = "its host's name is not known"
+	}
+	if why != "" {
+		e.Message += ": " + why
+	}
+	return e
 }
 
 func fromSQLState(pg *pgconn.PgError, err error) *Error {
@@ -92,7 +121,7 @@ func fromSQLState(pg *pgconn.PgError, err error) *Error {
 	if code == Internal {
 		e.Message += " (SQLSTATE " + pg.Code + ")"
 	}
-	return e
+	return e.because(err)
 }
 
 // fromType handles what has no SQLSTATE. A cancelled caller comes first: it

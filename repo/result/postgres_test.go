@@ -240,3 +240,23 @@ func TestClosedPool(t *testing.T) {
 	pool.Close()
 	require.Equal(t, result.ConnectionFailed, result.From(pool.Ping(t.Context())).Code)
 }
+
+// Why nobody gets in, in words that hold no part of the URL.
+func TestWhyAConnectionFails(t *testing.T) {
+	t.Parallel()
+	at, err := url.Parse(testdb.EmptyURL(t))
+	require.NoError(t, err)
+	for why, change := range map[string]func(*url.URL){
+		"it refused the login":            func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") },
+		"it has no database of that name": func(u *url.URL) { u.Path = "/nothing" },
+		"nothing listens at its port": func(u *url.URL) {
+			u.Host, u.RawQuery = "127.0.0.1:1", "sslmode=disable"
+		},
+		"its host's name is not known": func(u *url.URL) { u.Host, u.RawQuery = "nowhere.invalid:5432", "sslmode=disable" },
+	} {
+		u := *at
+		change(&u)
+		_, err := pgx.Connect(t.Context(), u.String())
+		require.EqualError(t, result.From(err), "DB_CONNECTION_FAILED: the database cannot be reached: "+why)
+	}
+}

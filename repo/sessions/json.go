@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -121,3 +123,9 @@ func (s Session) MarshalJSON() ([]byte, error) {
 		ExpiresAt result.Time `json:"expiresAt"`
 	}{plain(s), result.Time(s.CreatedAt), result.Time(s.ExpiresAt)})
 }
+
+// Format prints "[redacted]" for every verb: it holds a secret.
+func (Created) Format(s fmt.State, verb rune) { result.Hidden{}.Format(s, verb) }
+
+// LogValue logs "[redacted]".
+func (Created) LogValue() slog.Value { return result.Hidden{}.LogValue() }

@@ -24,8 +24,9 @@ type Record struct {
 	TotalTokens int64 `json:"totalTokens"`
 	// Cost is in US dollars, not negative.
 	Cost result.Money `json:"cost"`
-	// RequestCount is how many requests the record stands for, usually 1; it is
-	// counted as given, 0 included.
+	// RequestCount is how many requests the record stands for: SET IT TO 1 for one
+	// request. It is counted as given: Go's zero value counts tokens and cost, and no
+	// request.
 	RequestCount int64 `json:"requestCount"`
 	// Timestamp is when it happened, between 2000-01-01 and 24 h from now; the
 	// zero time is now. Digits below the microsecond are cut off.
