@@ -62,6 +62,7 @@ type Cache struct {
 	place   place
 
 	failures atomic.Int64
+	losing   sync.RWMutex // held while a loss takes away freshness and records
 
 	mu    sync.RWMutex
 	kinds map[string]invalidator

@@ -57,14 +57,15 @@ func (f *freshness) clear() (was bool) {
 }
 
 // set begins a new age, unless the connection was lost since losses was read.
-func (f *freshness) set(since time.Time, losses int64) {
+func (f *freshness) set(since time.Time, losses int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.losses != losses {
-		return
+		return false
 	}
 	f.mono.Store(int64(since.Sub(f.base)))
 	f.wall.Store(since.UnixNano())
+	return true
 }
 
 // enter notes the epoch of a heartbeat, unless the connection was lost since losses
@@ -139,11 +140,20 @@ func (c *Cache) observe(ctx context.Context, last observation) observation {
 	now.Heartbeat = h
 	next, since := last.then(now)
 	if !since.IsZero() {
-		c.fresh.set(since, now.losses)
-		c.fences.lower(h.Beat)
-		c.dropAside()
+		c.prove(since, now.losses, h.Beat)
 	}
 	return next
+}
+
+// prove makes the process fresh since a moment and lets go what was set aside; neither,
+// where a loss has come since losses was read.
+func (c *Cache) prove(since time.Time, losses, beat int64) {
+	c.losing.RLock()
+	defer c.losing.RUnlock()
+	if c.fresh.set(since, losses) {
+		c.fences.lower(beat)
+		c.dropAside()
+	}
 }
 
 // then gives what is to be remembered after the next fetch, and since when that

@@ -23,8 +23,11 @@ func (c *Cache) onInvalidations(messages []rueidis.RedisMessage) {
 }
 
 // lose begins anew. Freshness goes first, so that nothing is filled behind the
-// flush. What a fresh process held is kept for when the primary is down, too.
+// flush. What a fresh process held is kept for when the primary is down, too; who looks
+// for it meanwhile waits until it is there.
 func (c *Cache) lose() {
+	c.losing.Lock()
+	defer c.losing.Unlock()
 	was := c.fresh.clear()
 	c.mu.RLock()
 	defer c.mu.RUnlock()

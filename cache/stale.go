@@ -23,6 +23,8 @@ func (r *Records[V]) old(key *Key, now time.Time) *V {
 	if longest <= 0 {
 		return nil
 	}
+	r.cache.losing.RLock()
+	defer r.cache.losing.RUnlock()
 	if r.cache.Age(now) <= longest {
 		if v := r.table.Get(key); v != nil {
 			return v

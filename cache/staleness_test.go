@@ -3,9 +3,11 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/cache"
@@ -155,6 +157,44 @@ func TestStaleIfError(t *testing.T) {
 	b.primary.fail(other)
 	b.becomes(func() bool { return errors.Is(get(p, key, time.Now()), other) }) // when it is asked again
 
+}
+
+// A call that comes while a lost connection empties the table finds what it held: there
+// or set aside.
+func TestStaleIfErrorDuringALoss(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	down := errors.New("down")
+	b.source.StaleIfError, b.source.Down = time.Hour, func(err error) bool { return errors.Is(err, down) }
+	b.source.Size = 100_000 // takes a while
+	p := b.process()
+	b.primary.secretly(key, "one")
+	for range 20 {
+		b.cached(b.fresh(p), key, "one")
+		wake := b.drainer.rest()
+		b.primary.fail(down)
+		var reads sync.WaitGroup
+		lost := make(chan struct{})
+		for range 2 {
+			reads.Go(func() {
+				for done := false; !done; {
+					select {
+					case <-lost:
+						done = true
+					default:
+					}
+					_, err := p.records.Get(t.Context(), &key, time.Now())
+					assert.NoError(t, err)
+				}
+			})
+		}
+		p.Push("")
+		p.Push("") // as a second connection's does
+		close(lost)
+		reads.Wait()
+		b.primary.fail(nil)
+		wake()
+	}
 }
 
 // The connection is lost, and the primary is down. What the process held counts from
