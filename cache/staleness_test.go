@@ -3,12 +3,11 @@ package cache_test
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/internal/faultproxy"
@@ -173,25 +172,26 @@ func TestStaleIfErrorDuringALoss(t *testing.T) {
 		b.cached(b.fresh(p), key, "one")
 		wake := b.drainer.rest()
 		b.primary.fail(down)
-		var reads sync.WaitGroup
+		var reads errgroup.Group
 		lost := make(chan struct{})
 		for range 2 {
-			reads.Go(func() {
-				for done := false; !done; {
+			reads.Go(func() error {
+				for {
+					if _, err := p.records.Get(t.Context(), &key, time.Now()); err != nil {
+						return err
+					}
 					select {
 					case <-lost:
-						done = true
+						return nil
 					default:
 					}
-					_, err := p.records.Get(t.Context(), &key, time.Now())
-					assert.NoError(t, err)
 				}
 			})
 		}
 		p.Push("")
 		p.Push("") // as a second connection's does
 		close(lost)
-		reads.Wait()
+		require.NoError(t, reads.Wait())
 		b.primary.fail(nil)
 		wake()
 	}
