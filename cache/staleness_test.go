@@ -165,8 +165,10 @@ func TestStaleIfErrorDuringALoss(t *testing.T) {
 	b := setup(t)
 	down := errors.New("down")
 	b.source.StaleIfError, b.source.Down = time.Hour, func(err error) bool { return errors.Is(err, down) }
-	b.source.Size = 100_000 // takes a while
 	p := b.process()
+	other := b.source
+	other.Kind, other.Size = "other", 1_000_000 // takes a while
+	cache.NewRecords(p.Cache, other)
 	b.primary.secretly(key, "one")
 	for range 20 {
 		b.cached(b.fresh(p), key, "one")
