@@ -31,6 +31,24 @@ func TestAProofOfBeforeALossIsVoid(t *testing.T) {
 	require.Zero(t, f.age(now))
 }
 
+// Nor does it let go what the loss has set aside.
+func TestAProofOfBeforeALossLetsNothingGo(t *testing.T) {
+	t.Parallel()
+	f, now := newFreshness()
+	c := &Cache{kinds: make(map[string]invalidator), fresh: freshness{base: f.base}}
+	records := &Records[string]{table: NewTable[string](1), unknown: NewTable[struct{}](1)}
+	records.StaleIfError = time.Hour
+	c.kinds["text"] = records
+	key := keyOf(1)
+	c.fresh.set(now, 0)
+	records.table.Begin(&key).Store("one")
+	c.lose()
+	c.prove(now, 0, 1)
+	require.Equal(t, "one", *records.table.Aside(&key))
+	c.prove(now, c.fresh.lost(), 1)
+	require.Nil(t, records.table.Aside(&key))
+}
+
 // Fetches a second apart, and what they prove.
 func TestWhatHeartbeatsProve(t *testing.T) {
 	t.Parallel()
