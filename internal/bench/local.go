@@ -17,8 +17,8 @@ const (
 // active is the operation that everything here is about.
 func (b *validation) active(ctx context.Context) func(string) bool {
 	return func(hash string) bool {
-		v, err := b.lib.APIKeys.ValidateAPIKey(ctx, hash).Get()
-		return err == nil && v.IsActive
+		v := b.lib.APIKeys.ValidateAPIKey(ctx, hash)
+		return v.Data().IsActive
 	}
 }
 

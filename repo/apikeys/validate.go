@@ -65,7 +65,7 @@ func (r *Repo) find(ctx context.Context, hash *cache.Key, now time.Time) (*recor
 		return nil, strategy.Overload(err)
 	case rec == nil:
 		return nil, errUnknown
-	case rec.waits:
+	case rec.waits():
 		return r.activate(ctx, rec, *hash, now)
 	}
 	return rec, nil
@@ -80,14 +80,14 @@ func (r *Repo) answer(v *result.Result[Validation], rec *record, err error, now 
 		return
 	}
 	nanos := now.UnixNano()
-	if !rec.activeAt(nanos) {
-		*v = result.OK(rec.answer(false))
+	if !rec.activeAt(nanos) && !rec.waits() {
+		rec.answer(v.Data(), false)
 		return
 	}
 	if due := rec.due.Load(); nanos >= due && rec.due.CompareAndSwap(due, nanos+int64(usedEvery)) {
 		r.used.mark(rec.ID, now)
 	}
-	*v = rec.active
+	rec.answer(v.Data(), true)
 }
 
 // load reads a key from the primary; nil means that there is none.

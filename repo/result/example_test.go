@@ -18,11 +18,11 @@ func Example() {
 	for _, sku := range []string{"tea", "gold"} {
 		r := price(sku)
 		envelope, _ := json.Marshal(r)
-		fmt.Println(string(envelope), errors.Is(r.Err(), result.InvalidQuery))
+		fmt.Println(string(envelope), errors.Is(r.Err(), result.InvalidQuery), *r.Data())
 	}
 	// Output:
-	// {"success":true,"data":1.5} false
-	// {"success":false,"error":"sku: unknown","code":"DB_INVALID_QUERY","details":{"field":"sku"}} true
+	// {"success":true,"data":1.5} false 1.5
+	// {"success":false,"error":"sku: unknown","code":"DB_INVALID_QUERY","details":{"field":"sku"}} true 0
 }
 
 func ExampleOpt() {

@@ -30,6 +30,9 @@ func Fail[T any](err error) Result[T] { return Result[T]{err: From(err)} }
 // Get gives the data, or an *Error and T's zero value.
 func (r Result[T]) Get() (T, error) { return r.data, r.Err() }
 
+// Data gives what Get does without a copy; of a failure it is T's zero value.
+func (r *Result[T]) Data() *T { return &r.data }
+
 // Err gives nil or an *Error.
 func (r Result[T]) Err() error {
 	if r.err == nil {
