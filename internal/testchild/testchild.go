@@ -33,7 +33,7 @@ func Start(t testing.TB, environment ...string) *Process {
 	out, err := p.StdoutPipe()
 	require.NoError(t, err)
 	p.out = bufio.NewScanner(out)
-	require.NoError(t, p.Cmd.Start())
+	require.NoError(t, p.Start())
 	t.Cleanup(func() {
 		_ = p.Process.Kill()
 		_, _ = io.Copy(io.Discard, out)

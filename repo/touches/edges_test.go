@@ -54,7 +54,7 @@ func TestOneBusyAccount(t *testing.T) {
 	}
 	b.add(all...)
 	b.drained()
-	require.EqualValues(t, len(all)-1, stored[int](b, "SELECT tokens_remaining FROM accounts WHERE id = $1", id))
+	require.Equal(t, len(all)-1, stored[int](b, "SELECT tokens_remaining FROM accounts WHERE id = $1", id))
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	require.LessOrEqual(t, seen.most, 100)
