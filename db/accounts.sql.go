@@ -579,7 +579,7 @@ limited AS (
         status = 'rate_limited', error_message = '', tokens_remaining = NULL,
         rate_limit_reset_at = CASE WHEN a.status = 'active' THEN $2::timestamptz
             WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, $2::timestamptz) END,
-        status_at = greatest($3::timestamptz, a.status_at + interval '1 microsecond'),
+        status_at = greatest($3::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
         updated_at = greatest($3::timestamptz, a.updated_at + interval '1 microsecond')
     FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
 SELECT count(*) FROM found
@@ -601,7 +601,7 @@ type AccountLimitParams struct {
 //	        status = 'rate_limited', error_message = '', tokens_remaining = NULL,
 //	        rate_limit_reset_at = CASE WHEN a.status = 'active' THEN $2::timestamptz
 //	            WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, $2::timestamptz) END,
-//	        status_at = greatest($3::timestamptz, a.status_at + interval '1 microsecond'),
+//	        status_at = greatest($3::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
 //	        updated_at = greatest($3::timestamptz, a.updated_at + interval '1 microsecond')
 //	    FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
 //	SELECT count(*) FROM found
@@ -1045,7 +1045,7 @@ UPDATE accounts a SET
     rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
     tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
     last_used_at = greatest(a.last_used_at, $5::timestamptz),
-    status_at = greatest($6::timestamptz, a.status_at + interval '1 microsecond'),
+    status_at = greatest($6::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
     updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
 FROM (
     SELECT s.id, s.status,
@@ -1077,7 +1077,7 @@ type AccountUpdateStatusParams struct {
 //	    rate_limit_reset_at = coalesce($3::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
 //	    tokens_remaining = coalesce($4::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
 //	    last_used_at = greatest(a.last_used_at, $5::timestamptz),
-//	    status_at = greatest($6::timestamptz, a.status_at + interval '1 microsecond'),
+//	    status_at = greatest($6::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
 //	    updated_at = greatest($6::timestamptz, a.updated_at + interval '1 microsecond')
 //	FROM (
 //	    SELECT s.id, s.status,

@@ -73,7 +73,7 @@ UPDATE accounts a SET
     rate_limit_reset_at = coalesce(sqlc.narg(rate_limit_reset_at)::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
     tokens_remaining = coalesce(sqlc.narg(tokens_remaining)::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
     last_used_at = greatest(a.last_used_at, sqlc.narg(last_used_at)::timestamptz),
-    status_at = greatest(@now::timestamptz, a.status_at + interval '1 microsecond'),
+    status_at = greatest(@now::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
     updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
 FROM (
     SELECT s.id, s.status,
@@ -136,7 +136,7 @@ limited AS (
         status = 'rate_limited', error_message = '', tokens_remaining = NULL,
         rate_limit_reset_at = CASE WHEN a.status = 'active' THEN @until::timestamptz
             WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, @until::timestamptz) END,
-        status_at = greatest(@now::timestamptz, a.status_at + interval '1 microsecond'),
+        status_at = greatest(@now::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
         updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
     FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
 SELECT count(*) FROM found;

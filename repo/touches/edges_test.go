@@ -75,6 +75,14 @@ func TestAClockThatWasWrong(t *testing.T) {
 
 	b.add(wrong)
 	b.drained()
+	before := time.Now()
+	require.NoError(t, b.Accounts.UpdateAccountStatus(t.Context(), id, accounts.Inactive, accounts.StatusMetadata{}).Err())
+	b.add(statusEntry(id, accounts.Active, before, nil))
+	b.drained()
+	require.Equal(t, accounts.Inactive, stored[string](b, statusOf, id), "moments order again")
+
+	b.add(wrong)
+	b.drained()
 	require.NoError(t, b.Storage.SwitchStorageStrategy(t.Context(), strategy.Account, strategy.DefaultOn(strategy.PrimaryRedis, strategy.Account)).Err())
 	b.add(statusEntry(id, accounts.Active, time.Now(), nil))
 	b.drained()
