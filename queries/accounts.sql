@@ -73,7 +73,7 @@ UPDATE accounts a SET
     rate_limit_reset_at = coalesce(sqlc.narg(rate_limit_reset_at)::timestamptz, CASE WHEN o.keeps THEN a.rate_limit_reset_at END),
     tokens_remaining = coalesce(sqlc.narg(tokens_remaining)::bigint, CASE WHEN o.keeps THEN a.tokens_remaining END),
     last_used_at = greatest(a.last_used_at, sqlc.narg(last_used_at)::timestamptz),
-    status_at = greatest(@now::timestamptz, a.status_at + interval '1 microsecond'),
+    status_at = greatest(@now::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
     updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
 FROM (
     SELECT s.id, s.status,
@@ -90,8 +90,9 @@ SELECT id FROM accounts WHERE id = ANY (@ids::uuid[]) AND deleted_at IS NULL ORD
 
 -- name: AccountApplyStatuses :many
 -- AccountUpdateStatus for statuses that have waited in the journal, one an account at most,
--- of accounts that AccountHold has locked: only where no later one was set since. The year
--- 1 and -1 are what is not given. By primary key. One row a status that is stored.
+-- of accounts that AccountHold has locked: only where no later one was set since; a moment
+-- that is ahead by more than clocks differ counts for none. The year 1 and -1 are what is
+-- not given. By primary key. One row a status that is stored.
 UPDATE accounts a SET
     status = o.status,
     error_message = CASE WHEN o.error_message <> '' THEN o.error_message
@@ -109,7 +110,7 @@ FROM (
         unnest(@tokens::bigint[]), unnest(@ats::timestamptz[])
     ) AS u(id, status, error_message, reset_at, tokens, at)
     JOIN accounts s ON s.id = u.id
-    WHERE s.deleted_at IS NULL AND (s.status_at IS NULL OR s.status_at < u.at)
+    WHERE s.deleted_at IS NULL AND (s.status_at IS NULL OR s.status_at < u.at OR s.status_at > clock_timestamp() + interval '1 minute')
 ) AS o
 WHERE a.id = o.id
 RETURNING a.id, ((o.was IN ('inactive', 'error')) <> (a.status IN ('inactive', 'error')))::boolean AS changed;
@@ -135,6 +136,7 @@ limited AS (
         status = 'rate_limited', error_message = '', tokens_remaining = NULL,
         rate_limit_reset_at = CASE WHEN a.status = 'active' THEN @until::timestamptz
             WHEN a.rate_limit_reset_at IS NOT NULL THEN greatest(a.rate_limit_reset_at, @until::timestamptz) END,
+        status_at = greatest(@now::timestamptz, CASE WHEN a.status_at < clock_timestamp() + interval '1 minute' THEN a.status_at + interval '1 microsecond' END),
         updated_at = greatest(@now::timestamptz, a.updated_at + interval '1 microsecond')
     FROM found WHERE a.id = found.id AND a.status IN ('active', 'rate_limited') RETURNING a.id)
 SELECT count(*) FROM found;

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/seed14a526e0/relaystore/cache"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -16,22 +17,15 @@ import (
 // connection is the one that all calls of a Redis primary share. rueidis would connect
 // inside of the first call that finds none, and lets the others wait for that one,
 // whatever their own deadlines are: behind a Redis that was stopped, calls of 1 s took 5.
-// So a client that has failed a call is tried beside the calls, and each waits for that
-// only as long as it may.
+// So a client that has failed a call is tried beside the calls, once for all of them, and
+// each waits for that only as long as it may.
 type connection struct {
-	sound atomic.Pointer[rueidis.Client] // nil: try first
+	sound  atomic.Pointer[rueidis.Client] // nil: try first
+	trying singleflight.Group
 
 	mu     sync.Mutex
 	client rueidis.Client
-	trying *attempt
 	closed bool
-}
-
-// attempt is one to reach the server; client and err are there when done is closed.
-type attempt struct {
-	done   chan struct{}
-	client rueidis.Client
-	err    error
 }
 
 // connected gives the client when it is known to reach the server.
@@ -39,13 +33,10 @@ func (r *Redis) connected(ctx context.Context) (rueidis.Client, error) {
 	if client := r.conn.sound.Load(); client != nil {
 		return *client, nil
 	}
-	a := r.attempt()
-	if a == nil {
-		return nil, result.ConnectionFailed
-	}
 	select {
-	case <-a.done:
-		return a.client, a.err
+	case tried := <-r.conn.trying.DoChan("", r.try):
+		client, _ := tried.Val.(rueidis.Client)
+		return client, tried.Err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
@@ -63,39 +54,32 @@ func (r *Redis) reach(ctx context.Context) (client rueidis.Client, err error) {
 	return client, err
 }
 
-// attempt is the one that is under way, or a new one; nil is after Close.
-func (r *Redis) attempt() *attempt {
+// try connects, or asks a client that has failed whether it reaches the server.
+func (r *Redis) try() (any, error) {
+	r.conn.mu.Lock()
+	client, closed := r.conn.client, r.conn.closed
+	r.conn.mu.Unlock()
+	var err error
+	switch {
+	case closed:
+		err = result.ConnectionFailed
+	case client == nil:
+		client, err = r.connect()
+	default:
+		err = r.ping(client)
+	}
+	if err != nil {
+		return nil, err
+	}
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
 	if r.conn.closed {
-		return nil
+		client.Close()
+		return nil, result.ConnectionFailed
 	}
-	if r.conn.trying == nil {
-		r.conn.trying = &attempt{done: make(chan struct{}), client: r.conn.client}
-		go r.try(r.conn.trying)
-	}
-	return r.conn.trying
-}
-
-func (r *Redis) try(a *attempt) {
-	if a.client == nil {
-		a.client, a.err = r.connect()
-	} else {
-		a.err = r.ping(a.client)
-	}
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	r.conn.trying = nil
-	switch {
-	case a.err != nil:
-	case r.conn.closed:
-		a.client.Close()
-		a.err = result.ConnectionFailed
-	default:
-		r.conn.client = a.client
-		r.conn.sound.Store(&a.client)
-	}
-	close(a.done)
+	r.conn.client = client
+	r.conn.sound.Store(&client)
+	return client, nil
 }
 
 func (r *Redis) connect() (rueidis.Client, error) {
@@ -156,6 +140,7 @@ func (r *Redis) Close() {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
 	r.conn.closed = true
+	r.conn.trying.Forget("") // the next call does not wait to hear it
 	r.conn.sound.Store(nil)
 	if r.conn.client != nil {
 		r.conn.client.Close()

@@ -19,8 +19,8 @@ type Reply struct {
 
 // WriteAll is Write of many calls, in their order and in one round trip once the server
 // knows the script; the caller bounds them. Each is whole or not at all, by itself. A
-// caller who leaves before they are sent has written nothing; after that it waits for the
-// answers, at most OpTimeout.
+// caller who leaves before they are sent, such as behind a server that is not reached, has
+// written nothing; after that it waits for the answers, at most OpTimeout.
 func (r *Redis) WriteAll(ctx context.Context, t DataType, s *Script, calls []Call) []Reply {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
@@ -59,13 +59,13 @@ func fail(replies []Reply, at []int, err error) {
 // runAll fills in the replies of some calls, and gives those that found something else in
 // the place of the epoch.
 func (r *Redis) runAll(ctx context.Context, t DataType, s *Script, epoch string, calls []Call, replies []Reply, at []int) (fenced []int, found string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OpTimeout)
-	defer cancel()
 	client, err := r.connected(ctx)
 	if err != nil {
 		fail(replies, at, err)
 		return nil, ""
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OpTimeout)
+	defer cancel()
 	run := func(at []int) (unknown []int) {
 		cmds := make(rueidis.Commands, len(at))
 		for i, n := range at {

@@ -43,3 +43,24 @@ func TestRedisThatDoesNotConnect(t *testing.T) {
 	r.Close()
 	require.ErrorIs(t, r.Read(t.Context(), never), result.ConnectionFailed)
 }
+
+// So with many calls at once, of which nothing is sent before the server is reached.
+func TestManyCallsToARedisThatDoesNotConnect(t *testing.T) {
+	t.Parallel()
+	m := setupMoves(t)
+	s := m.open()
+	require.NoError(t, s.Move(t.Context(), strategy.Session, config(strategy.PrimaryRedis), nil).Err())
+	hangs := make(chan struct{})
+	s.Redis.Drop(func() (rueidis.Client, error) {
+		select {
+		case <-hangs:
+		case <-time.After(10 * time.Second): // so that a caller who waits for it fails
+		}
+		return nil, errors.New("no answer")
+	})
+	s.Redis.OpTimeout = time.Hour
+	replies := s.Redis.WriteAll(soon(t), strategy.Session, addToRedis, []strategy.Call{{Keys: []string{ids}, Args: []string{"one"}}})
+	require.ErrorIs(t, replies[0].Err, result.ConnectionTimeout)
+	require.False(t, unknown(replies[0].Err))
+	close(hangs)
+}

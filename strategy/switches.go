@@ -97,7 +97,7 @@ func (s *Switches) Start() {
 		s.Redis.switches = s
 	}
 	for _, t := range DataTypes {
-		s.apply(t, s.State(t).Effective)
+		s.apply(t, s.State(t))
 	}
 	s.hurry = make(chan struct{}, 1)
 	ctx, stop := context.WithCancel(context.Background())
@@ -216,7 +216,7 @@ func (s *Switches) follow(states map[DataType]State) {
 			continue
 		}
 		if before != nil {
-			s.apply(t, now.Effective)
+			s.apply(t, now)
 			if now.PrimaryStorage == was.PrimaryStorage && now.Step != was.Step {
 				s.Logger.Info("relaystore: a data type's primary is being moved", "dataType", t, "step", now.Step, "primary", now.PrimaryStorage)
 				continue
@@ -260,12 +260,14 @@ func (t *turn) take(ctx context.Context) error {
 
 func (t *turn) end() { <-t.taken }
 
-func (s *Switches) apply(t DataType, c Config) {
+func (s *Switches) apply(t DataType, st State) {
+	c := st.Effective
 	if p := s.places[t]; p != nil {
 		p.onRedis.Store(c.PrimaryStorage == PrimaryRedis)
 	}
 	if behind := s.WriteBehind[t]; behind != nil {
-		behind(c.WriteStrategy == WriteBehind)
+		// A session may end while it is moved: what makes it go on must not wait for that.
+		behind(c.WriteStrategy == WriteBehind && (t != Session || st.Step == ""))
 	}
 	if t == Usage {
 		return

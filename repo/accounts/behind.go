@@ -39,7 +39,17 @@ func (s waitingStatus) Check() error {
 	return errors.Join(oneOf("status", s.Status, Statuses), s.Metadata.check(s.At))
 }
 
-// moments gives times that a process' statuses are ordered by, whatever its clock does.
+const (
+	// maxSkew is more than the clocks of gateways differ: what is ahead by more was set by
+	// one that was wrong, and must not keep all others' statuses out until then.
+	maxSkew = time.Minute
+	// statusesAtOnce bounds a transaction: of one account each is a statement, and all
+	// together must be done before its deadline.
+	statusesAtOnce = 100
+)
+
+// moments gives times that a process' statuses are ordered by, though its clock is put
+// back by up to maxSkew.
 type moments struct {
 	mu   sync.Mutex
 	last time.Time
@@ -48,7 +58,7 @@ type moments struct {
 func (m *moments) next(now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !now.After(m.last) {
+	if !now.After(m.last) && m.last.Sub(now) < maxSkew {
 		now = m.last.Add(time.Microsecond)
 	}
 	m.last = now
@@ -87,8 +97,14 @@ func (r *Repo) applyStatuses(ctx context.Context, all []waitingStatus) (dropped 
 			dropped, err = l.applyStatuses(ctx, all)
 			return err
 		}
-		dropped, err = r.storeStatuses(ctx, all)
-		return err
+		dropped = 0
+		for some := range slices.Chunk(all, statusesAtOnce) {
+			n, err := r.storeStatuses(ctx, some)
+			if dropped += n; err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return dropped, err
 }
@@ -173,7 +189,7 @@ func (r *Repo) storeUses(ctx context.Context, tx db.DBTX, all []waitingStatus) e
 // applyStatuses is for statuses that have waited while Redis became the primary.
 func (l *legacyAccounts) applyStatuses(ctx context.Context, all []waitingStatus) (dropped int, err error) {
 	for _, s := range all {
-		_, err := l.change(ctx, s.Account, func(f *found) (patch, error) { return f.latePatch(s), nil })
+		_, err := l.change(ctx, s.Account, func(f *found) (patch, error) { return f.latePatch(s, l.tick()), nil })
 		switch {
 		case errors.Is(err, pgx.ErrNoRows), errors.Is(err, result.RecordNotFound):
 			dropped++
@@ -185,8 +201,8 @@ func (l *legacyAccounts) applyStatuses(ctx context.Context, all []waitingStatus)
 }
 
 // latePatch sets a status where no later one was set since.
-func (f *found) latePatch(s waitingStatus) patch {
-	if last := f.statusAt(); last != nil && !s.At.After(*last) {
+func (f *found) latePatch(s waitingStatus, now time.Time) patch {
+	if last := f.statusAt(); last != nil && !s.At.After(*last) && last.Before(now.Add(maxSkew)) {
 		return f.usePatch(s.Metadata.LastRequestAt)
 	}
 	p := f.statusPatch(s.Status, s.Metadata, s.At)

@@ -95,7 +95,7 @@ func (r *Repo) LimitAccount(ctx context.Context, accountID string, d time.Durati
 	if d <= 0 {
 		d = usualLimit
 	}
-	now := r.tick()
+	now := r.moments.next(r.tick())
 	until := now.Add(min(d, longestLimit))
 	return r.changeOne(ctx, id, func(f *found) patch { return f.limitPatch(until, now) }, func(ctx context.Context, tx db.DBTX) (int64, error) {
 		return r.queries.AccountLimit(ctx, tx, db.AccountLimitParams{ID: id, Until: until, Now: now})

@@ -67,6 +67,8 @@ func (r *Repo) updateStatus(ctx context.Context, accountID, status string, m Sta
 	case l != nil:
 		return l.updateStatus(ctx, id, status, m)
 	}
+	ctx, cancel := r.Primary.Bounded(ctx) // both ways together
+	defer cancel()
 	acknowledged, unsure, err := r.delay(ctx, id, status, &m, now)
 	if acknowledged || err != nil {
 		return err

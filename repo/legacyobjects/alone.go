@@ -40,7 +40,7 @@ func (r *Repo) Alone(ctx context.Context) (*Turn, error) {
 	}
 	t := &Turn{r, tx}
 	for deadline := time.Now().Add(alonePatience); ; {
-		mine, err := r.queries.LegacyImportTry(ctx, tx, aloneLock)
+		mine, err := t.try(ctx)
 		switch {
 		case err != nil:
 			t.Release()
@@ -56,6 +56,12 @@ func (r *Repo) Alone(ctx context.Context) (*Turn, error) {
 		case <-time.After(aloneEvery):
 		}
 	}
+}
+
+func (t *Turn) try(ctx context.Context) (mine bool, err error) {
+	ctx, cancel := t.repo.Primary.Bounded(ctx)
+	defer cancel()
+	return t.repo.queries.LegacyImportTry(ctx, t.tx, aloneLock)
 }
 
 // Check tells why the turn is over, if it is.

@@ -88,13 +88,13 @@ func (r *Repo) extend(ctx context.Context, all []touch) (is map[string]bool, err
 
 // touchScript extends sessions, of 3 values each, as SessionTouch does in PostgreSQL, and
 // tells which of them there are.
-var touchScript = strategy.NewScript(`
+var touchScript = strategy.NewScript(soundScript + `
 local now, is = tonumber(ARGV[1]), {}
 for i = 2, #ARGV, 3 do
 	local hash, seen, ends = ARGV[i], ARGV[i + 1], ARGV[i + 2]
 	local key = '` + sessionKey + `' .. hash
-	local last = tonumber(redis.call('HGET', key, 'expiresAt') or '0')
-	if last > now then
+	local last = holds(key, 'hash') and tonumber(redis.call('HGET', key, 'expiresAt'))
+	if last and last > now then
 		is[#is + 1] = hash
 		if last >= tonumber(seen) and last < tonumber(ends) then
 			redis.call('HSET', key, 'expiresAt', ends)

@@ -38,6 +38,8 @@ func (r *Repo) update(ctx context.Context, token string, patch Patch) (Updated, 
 		ends, err := s.update(ctx, key, patch, p.Now, p.ExpiresAt)
 		return Updated{ExpiresAt: ends}, err
 	}
+	ctx, cancel := r.Primary.Bounded(ctx) // both ways together
+	defer cancel()
 	acknowledged, unsure := r.touch(ctx, key, &patch, p.Now, p.ExpiresAt)
 	if acknowledged {
 		return Updated{ExpiresAt: *p.ExpiresAt}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -111,37 +112,54 @@ func Serve[E interface{ Check() error }](k *Kind, store func(ctx context.Context
 		}
 		outcomes := make([]error, len(entries))
 		dropped = halving(entries, outcomes, store)
+		works := slices.Contains(outcomes, nil)
 		for i, err := range outcomes {
-			errs[at[i]] = err
+			errs[at[i]] = blame(err, works)
 		}
 		return dropped
 	}
 }
 
-// halving stores entries, and where they fail by the fault of some, each half by itself:
-// one bad entry is put aside alone.
+// halving stores entries, and where they fail perhaps by the fault of some, each half by
+// itself, so that one bad entry fails alone.
 func halving[E any](entries []E, errs []error, store func(context.Context, []E) (int, error)) (dropped int) {
 	if len(entries) == 0 {
 		return 0
 	}
 	n, err := store(context.Background(), entries)
-	switch half := len(entries) / 2; {
+	half := len(entries) / 2
+	switch {
 	case err == nil:
 		return n
-	case !atFault(err):
+	case half == 0 || !atFault(err) && !suspect(err):
 		fill(errs, result.From(err))
 		return 0
-	case half > 0:
-		return halving(entries[:half], errs[:half], store) + halving(entries[half:], errs[half:], store)
 	}
-	errs[0] = &cache.RefusedError{Reason: result.From(err).Error()}
-	return 0
+	return halving(entries[:half], errs[:half], store) + halving(entries[half:], errs[half:], store)
+}
+
+// blame puts an entry aside that has failed by its own fault. What is suspect may be that
+// or a store in disorder: where that works for others, it is the entry.
+func blame(err error, works bool) error {
+	if err != nil && (atFault(err) || works && suspect(err)) {
+		return &cache.RefusedError{Reason: err.Error()}
+	}
+	return err
 }
 
 // atFault tells whether an error is about what was stored, not about the server.
 func atFault(err error) bool {
 	switch result.From(err).Code {
 	case result.InvalidQuery, result.ConstraintViolation, result.DuplicateKey:
+		return true
+	}
+	return false
+}
+
+// suspect holds for what a damaged record gives, and for what a server in disorder does.
+func suspect(err error) bool {
+	switch result.From(err).Code {
+	case result.Internal, result.CacheError:
 		return true
 	}
 	return false

@@ -1,15 +1,12 @@
 package touches_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/testchild"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
 	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo"
@@ -221,31 +219,8 @@ func playGateway() error {
 }
 
 // child is the test binary as a gateway.
-type child struct {
-	*exec.Cmd
-	out *bufio.Scanner
-	err strings.Builder
-}
-
-func (b *bundle) child(session, account, key string) *child {
+func (b *bundle) child(session, account, key string) *testchild.Process {
 	b.Helper()
-	c := &child{Cmd: exec.Command(os.Args[0])}
-	c.Env = append(os.Environ(), roleVar+"=gateway", "ROLE_DATABASE="+b.cfg.DatabaseURL, "ROLE_REDIS="+b.cfg.RedisURL, "ROLE_PREFIX="+b.cfg.KeyPrefix+"child:",
+	return testchild.Start(b, roleVar+"=gateway", "ROLE_DATABASE="+b.cfg.DatabaseURL, "ROLE_REDIS="+b.cfg.RedisURL, "ROLE_PREFIX="+b.cfg.KeyPrefix+"child:",
 		"ROLE_SESSION="+session, "ROLE_ACCOUNT="+account, "ROLE_KEY="+key)
-	c.Stderr = &c.err
-	out, err := c.StdoutPipe()
-	require.NoError(b, err)
-	c.out = bufio.NewScanner(out)
-	require.NoError(b, c.Start())
-	b.Cleanup(func() {
-		_ = c.Process.Kill()
-		_, _ = io.Copy(io.Discard, out)
-		_ = c.Wait()
-	})
-	return c
-}
-
-func (c *child) line() string {
-	c.out.Scan()
-	return c.out.Text()
 }

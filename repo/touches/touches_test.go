@@ -196,9 +196,9 @@ func TestKilledWithTouches(t *testing.T) {
 	b := setup(t)
 	account, session, key := b.account(), b.session(time.Hour), b.key()
 	c := b.child(session.SessionToken, account, key.APIKey)
-	ends, err := time.Parse(time.RFC3339Nano, c.line())
-	require.NoError(t, err, &c.err)
-	require.Equal(t, "read", c.line())
+	ends, err := time.Parse(time.RFC3339Nano, c.Line())
+	require.NoError(t, err, &c.Log)
+	require.Equal(t, "read", c.Line())
 	require.NoError(t, c.Process.Signal(syscall.SIGKILL))
 	require.Error(t, c.Wait())
 	stream := b.cfg.KeyPrefix + "child:{journal}:touches"

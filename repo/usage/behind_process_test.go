@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed14a526e0/relaystore/internal/testchild"
 )
 
 // A process is killed when it has committed and not acknowledged: another one
@@ -29,7 +31,7 @@ func TestKilledBetweenCommitAndAcknowledgement(t *testing.T) {
 			require.NoError(t, p.RecordUsage(t.Context(), r).Err())
 		}
 		c := b.play(t, "commits and dies")
-		require.Equal(t, "committed "+strconv.Itoa(records), c.line())
+		require.Equal(t, "committed "+strconv.Itoa(records), c.Line())
 		require.Error(t, c.Wait())
 		require.EqualValues(t, records, b.count(t, "SELECT count(*) FROM usage_records"))
 		require.EqualValues(t, records, b.length(t, b.stream()))
@@ -50,7 +52,7 @@ func TestKilledWithEntries(t *testing.T) {
 		require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
 	}
 	c := b.play(t, "reads and waits")
-	require.Equal(t, "read "+strconv.Itoa(records), c.line())
+	require.Equal(t, "read "+strconv.Itoa(records), c.Line())
 	require.NoError(t, c.Process.Signal(syscall.SIGKILL))
 	require.Error(t, c.Wait())
 	b.requireUntouched(t)
@@ -68,10 +70,10 @@ type fleet struct {
 	tried, acked map[string]bool
 }
 
-func (f *fleet) gateway() *child {
+func (f *fleet) gateway() *testchild.Process {
 	c := f.b.play(f.t, "gateway")
 	f.said.Go(func() {
-		for line := c.line(); line != ""; line = c.line() {
+		for line := c.Line(); line != ""; line = c.Line() {
 			word, id, _ := strings.Cut(line, " ")
 			f.mu.Lock()
 			f.tried[id] = true
@@ -104,7 +106,7 @@ func TestKillingAnythingLosesNothing(t *testing.T) {
 	b := setupJournal(t, 0)
 	postgres, redis := b.onOwnPostgres(t), b.onOwnRedis(t)
 	f := &fleet{b: b, t: t, tried: map[string]bool{}, acked: map[string]bool{}}
-	gateways := []*child{f.gateway(), f.gateway()}
+	gateways := []*testchild.Process{f.gateway(), f.gateway()}
 	for round := range 6 {
 		f.more(200)
 		if round%3 == 1 {
@@ -127,7 +129,7 @@ func TestKillingAnythingLosesNothing(t *testing.T) {
 	}
 	f.said.Wait()
 	for _, c := range gateways {
-		require.NoError(t, c.Wait(), c.err.String())
+		require.NoError(t, c.Wait(), c.Log.String())
 	}
 	b.process(t) // claims what the dead had read
 	b.requireDrained(t)

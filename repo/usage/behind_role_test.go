@@ -1,24 +1,20 @@
 package usage
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/require"
 
 	"github.com/seed14a526e0/relaystore/cache"
+	"github.com/seed14a526e0/relaystore/internal/testchild"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
 
@@ -116,32 +112,7 @@ func playReader(_ *Repo, j *cache.Journal) error {
 	select {}
 }
 
-// child is the test binary in a role.
-type child struct {
-	*exec.Cmd
-	out *bufio.Scanner
-	err strings.Builder
-}
-
-func (b *journalBundle) play(t *testing.T, role string) *child {
+func (b *journalBundle) play(t *testing.T, role string) *testchild.Process {
 	t.Helper()
-	c := &child{Cmd: exec.Command(os.Args[0])}
-	c.Env = append(os.Environ(), roleVar+"="+role, "ROLE_DATABASE="+b.url, "ROLE_REDIS="+b.redisURL, "ROLE_PREFIX="+b.prefix, "ROLE_KEY="+b.keys[0])
-	c.Stderr = &c.err
-	out, err := c.StdoutPipe()
-	require.NoError(t, err)
-	c.out = bufio.NewScanner(out)
-	require.NoError(t, c.Start())
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_, _ = io.Copy(io.Discard, out)
-		_ = c.Wait()
-	})
-	return c
-}
-
-// line is the child's next one, "" at its end.
-func (c *child) line() string {
-	c.out.Scan()
-	return c.out.Text()
+	return testchild.Start(t, roleVar+"="+role, "ROLE_DATABASE="+b.url, "ROLE_REDIS="+b.redisURL, "ROLE_PREFIX="+b.prefix, "ROLE_KEY="+b.keys[0])
 }
