@@ -263,6 +263,33 @@ func TestMovesLoseNothing(t *testing.T) {
 	require.Equal(t, accounts.Active, a.Status, "a newer one was set")
 }
 
+// A move does not begin before what was acknowledged is stored, so that the copy has it:
+// who goes back to the legacy service ends the processes that would flush it later.
+func TestAMoveWaitsForTouches(t *testing.T) {
+	b := setup(t, func(c *repo.Config) { c.PrimaryRedisURL = testclient.LegacyRedis(t) })
+	account := b.account()
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT FROM accounts WHERE id = $1 FOR UPDATE", account)
+	require.NoError(t, err)
+	require.NoError(t, b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+	to := strategy.DefaultOn(strategy.PrimaryRedis, strategy.Account)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := 0
+	err = b.Storage.SwitchPrimary(short, strategy.Account, to, func(strategy.Progress) { began++ }).Err()
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Error(t, err)
+	require.Zero(t, began)
+	was := ""
+	require.NoError(t, b.Storage.SwitchPrimary(t.Context(), strategy.Account, to, func(strategy.Progress) {
+		if began++; began == 1 {
+			_ = b.pool.QueryRow(t.Context(), statusOf, account).Scan(&was)
+		}
+	}).Err())
+	require.Equal(t, accounts.RateLimited, was)
+}
+
 // What a process delays stands in effective; one without a journal delays nothing.
 func TestEffectiveSaysSo(t *testing.T) {
 	b := setup(t)
