@@ -2,6 +2,7 @@ package strategy_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -80,4 +81,77 @@ func TestAFlipWaitsForASwitch(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-moved)
 	require.Equal(t, to, m.store.State(strategy.Session).Config)
+}
+
+// giveUp ends the move of whoever has one, as a lease that ran out does.
+func (m *moves) giveUp() {
+	m.Helper()
+	_, err := m.store.pool.Exec(m.Context(), "UPDATE storage_primaries SET step = NULL, holder = NULL, lease_expires_at = NULL, began_at = NULL")
+	require.NoError(m, err)
+}
+
+// Who has lost the lease flips nothing, and leaves the config as it is; who notices ends
+// the copy at once.
+func TestALeaseThatIsLost(t *testing.T) {
+	t.Parallel()
+	m := setupMoves(t)
+	require.NoError(t, m.store.insert(t.Context(), "0"))
+	s := m.open()
+	for i, to := range primaries {
+		before := s.State(strategy.Session)
+		s.Lease(time.Minute, time.Hour)
+		moved := s.Move(t.Context(), strategy.Session, config(to), func(p strategy.Progress) {
+			if p.Step == strategy.MoveFlipping {
+				m.giveUp()
+			}
+		})
+		require.ErrorIs(t, moved.Err(), result.TransactionConflict)
+		require.Equal(t, before, s.State(strategy.Session))
+
+		s.Lease(time.Minute, time.Millisecond)
+		s.Movers[strategy.Session] = endless{meanwhile: m.giveUp}
+		require.ErrorIs(t, s.Move(t.Context(), strategy.Session, config(to), nil).Err(), result.TransactionConflict)
+		s.Movers[strategy.Session] = mover{}
+		require.NoError(t, s.insert(t.Context(), string(rune('1'+i))))
+		require.NoError(t, s.Move(t.Context(), strategy.Session, config(to), nil).Err())
+		require.Len(t, m.stored(to), i+2)
+	}
+}
+
+// endless is a mover whose comparison goes on as long as it may.
+type endless struct {
+	mover
+
+	meanwhile func()
+}
+
+func (e endless) Compare(ctx context.Context, _ strategy.Move) (int64, error) {
+	e.meanwhile()
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(20 * time.Second):
+		return 0, errors.New("nobody has ended it")
+	}
+}
+
+// The answer to the begin's commit is lost: writers do not wait until the lease runs out.
+func TestABeginWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	m := setupMoves(t)
+	require.NoError(t, m.store.insert(t.Context(), "0"))
+	var proxy *faultproxy.Proxy
+	proxy, m.database = faultproxy.Postgres(t, m.database)
+	s := m.open()
+	s.Lease(time.Hour, time.Hour)
+	var cut <-chan struct{}
+	moved := s.Move(t.Context(), strategy.Session, config(strategy.PrimaryRedis), func(p strategy.Progress) {
+		if p.Step == strategy.MovePausing {
+			cut = proxy.On(faultproxy.ToClient, faultproxy.CommitDone, faultproxy.CutBefore)
+		}
+	})
+	<-cut
+	require.ErrorIs(t, moved.Err(), result.ConnectionFailed)
+	require.NoError(t, m.store.insert(t.Context(), "1"))
+	require.Len(t, m.stored(strategy.PrimaryPostgres), 2)
 }
