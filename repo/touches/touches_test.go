@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"syscall"
 	"testing"
@@ -175,6 +176,56 @@ func TestPostgresDown(t *testing.T) {
 	proxy.Pass()
 	b.hasAll(account, session.SessionToken, key.ID, ends)
 	b.drained()
+}
+
+// What happens in a transaction waits in no journal: it goes with the transaction.
+func TestTransactionsDelayNothing(t *testing.T) {
+	b := setup(t)
+	account, session := b.account(), b.session(time.Hour)
+	undone := errors.New("undone")
+	err := b.Transactions.InTransaction(t.Context(), repo.TxOptions{}, func(c *repo.Client) error {
+		require.NoError(t, c.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+		require.NoError(t, c.Sessions.UpdateSession(t.Context(), session.SessionToken, sessions.Patch{ExtendTTL: 5 * time.Hour}).Err())
+		return undone
+	})
+	require.ErrorIs(t, err, undone)
+	b.drained()
+	require.Equal(t, accounts.Active, stored[string](b, statusOf, account))
+	require.True(t, stored[time.Time](b, endsOf, hashOf(session.SessionToken)).Equal(session.ExpiresAt))
+}
+
+// Switched away, all is written through: a call waits for the row that it writes.
+func TestSwitchedAway(t *testing.T) {
+	b := setup(t)
+	account := b.account()
+	b.switchTo(strategy.Account, strategy.WriteAround)
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = tx.Exec(t.Context(), "SELECT FROM accounts WHERE id = $1 FOR UPDATE", account)
+	require.NoError(t, err)
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.Error(t, b.Accounts.UpdateAccountStatus(short, account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+}
+
+// Neither the journal nor PostgreSQL answers: the caller hears that nobody knows.
+func TestNobodyAnswers(t *testing.T) {
+	var postgres, redis *faultproxy.Proxy
+	b := setup(t, func(c *repo.Config) {
+		postgres, c.DatabaseURL = faultproxy.Postgres(t, c.DatabaseURL)
+		redis, c.RedisURL = faultproxy.Redis(t, c.RedisURL)
+	})
+	account, session := b.account(), b.session(time.Hour)
+	require.NoError(t, b.Sessions.ValidateSession(t.Context(), session.SessionToken).Err())
+	postgres.Cut()
+	redis.Stall()
+	err := b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err()
+	postgres.Pass()
+	redis.Pass()
+	var told *result.Error
+	require.ErrorAs(t, err, &told)
+	require.Equal(t, true, told.Details["outcomeUnknown"])
 }
 
 // The journal's Redis is dead: all is written through, at once.
