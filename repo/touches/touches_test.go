@@ -314,6 +314,25 @@ func TestMovesLoseNothing(t *testing.T) {
 	require.Equal(t, accounts.Active, a.Status, "a newer one was set")
 }
 
+// A move carries when a status was set, there and back: an older one that waits still
+// takes no newer one's place.
+func TestMovesKeepMoments(t *testing.T) {
+	b := setup(t, func(c *repo.Config) { c.PrimaryRedisURL = testclient.LegacyRedis(t) })
+	account := b.account()
+	late := time.Now()
+	for _, to := range []strategy.Primary{strategy.PrimaryRedis, strategy.PrimaryPostgres} {
+		require.NoError(t, b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.InError, accounts.StatusMetadata{}).Err())
+		require.NoError(t, b.Storage.SwitchStorageStrategy(t.Context(), strategy.Account, strategy.DefaultOn(to, strategy.Account)).Err())
+		b.add(statusEntry(account, accounts.Active, late, nil))
+		b.drained()
+		a, err := b.Accounts.GetAccount(t.Context(), account).Get()
+		require.NoError(t, err)
+		require.Equal(t, accounts.InError, a.Status, to)
+		late = time.Now() // before it is set at the new primary
+		b.eventually(func() bool { return time.Since(late) > 2*time.Millisecond }, "the layout has milliseconds")
+	}
+}
+
 // A move does not begin before what was acknowledged is stored, so that the copy has it:
 // who goes back to the legacy service ends the processes that would flush it later.
 func TestAMoveWaitsForTouches(t *testing.T) {
