@@ -79,10 +79,12 @@ func TestFormerPrimary(t *testing.T) {
 	want.requireTold(t, d.client)
 
 	// Keys alone are reason enough, and so are accounts: they would come paused.
-	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Usage), usage.CopiedKey).Error())
+	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Usage)).Error())
 	d.requireRefused(t, "redis", "has been a primary of apikey")
 	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.APIKey)).Error())
 	d.requireRefused(t, "redis", "has been a primary of account")
+	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Account)).Error())
+	d.requireRefused(t, "redis", "has been a primary of usage") // it was copied there
 
 	// To another database all of it is new, as often as it comes.
 	other := deploy(t)
