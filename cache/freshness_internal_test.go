@@ -49,6 +49,26 @@ func TestAProofOfBeforeALossLetsNothingGo(t *testing.T) {
 	require.Nil(t, records.table.Aside(&key))
 }
 
+// A loss waits until a proof has let go what the loss before has set aside: what it sets
+// aside itself stays.
+func TestALossWaitsForAProof(t *testing.T) {
+	t.Parallel()
+	f, now := newFreshness()
+	c := &Cache{kinds: make(map[string]invalidator), fresh: freshness{base: f.base}}
+	c.fresh.clear()
+	c.mu.Lock() // holds the proof up
+	proven := make(chan struct{})
+	go func() {
+		defer close(proven)
+		c.prove(now, c.fresh.lost(), 1)
+	}()
+	require.Eventually(t, func() bool { return c.fresh.age(now) == 0 }, time.Minute, time.Millisecond)
+	free := c.losing.TryLock()
+	c.mu.Unlock()
+	<-proven
+	require.False(t, free)
+}
+
 // Fetches a second apart, and what they prove.
 func TestWhatHeartbeatsProve(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,6 +90,7 @@ type move struct {
 	holder uuid.UUID
 	watch  func(Progress)
 
+	renewing    sync.Mutex // else a step could be followed by the one before
 	step        atomic.Pointer[string]
 	done, total atomic.Int64 // of the copy
 }
@@ -131,8 +133,8 @@ func (m *move) run(ctx context.Context) (err error) {
 	renewed := make(chan struct{})
 	go func() { defer close(renewed); m.keep(running, cancel) }()
 	err = m.through(running)
-	if lost := context.Cause(running); lost != nil && ctx.Err() == nil {
-		err = lost
+	if lost := context.Cause(running); err != nil && lost != nil && ctx.Err() == nil {
+		err = lost // a renewal behind the flip finds no lease either
 	}
 	cancel(nil)
 	<-renewed

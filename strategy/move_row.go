@@ -55,6 +55,8 @@ func (m *move) keep(ctx context.Context, lose context.CancelCauseFunc) {
 }
 
 func (m *move) renew(ctx context.Context) error {
+	m.renewing.Lock()
+	defer m.renewing.Unlock()
 	var n int64
 	err := m.Primary.Write(ctx, func(ctx context.Context, tx db.DBTX) (err error) {
 		n, err = m.queries.StorageMoveRenew(ctx, tx, db.StorageMoveRenewParams{

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo/result"
 	"github.com/seed14a526e0/relaystore/strategy"
 )
@@ -63,4 +64,25 @@ func TestManyCallsToARedisThatDoesNotConnect(t *testing.T) {
 	require.ErrorIs(t, replies[0].Err, result.ConnectionTimeout)
 	require.False(t, unknown(replies[0].Err))
 	close(hangs)
+}
+
+// A connection that is made when nobody needs it any more is closed.
+func TestRedisConnectsAfterClose(t *testing.T) {
+	t.Parallel()
+	made := testdb.Redis(t)
+	asked, let := make(chan struct{}), make(chan struct{})
+	r := &strategy.Redis{OpTimeout: time.Minute, Connect: func() (rueidis.Client, error) {
+		close(asked)
+		<-let
+		return made, nil
+	}}
+	read := make(chan error, 1)
+	go func() {
+		read <- r.Read(context.WithoutCancel(t.Context()), func(context.Context, rueidis.Client) error { return nil })
+	}()
+	<-asked
+	r.Close()
+	close(let)
+	require.ErrorIs(t, <-read, result.ConnectionFailed)
+	require.ErrorIs(t, made.Do(t.Context(), made.B().Ping().Build()).Error(), rueidis.ErrClosing)
 }

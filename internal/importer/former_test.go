@@ -68,7 +68,7 @@ func TestFormerPrimary(t *testing.T) {
 	require.Zero(t, d.run(t).Unexplained, "the service's own still comes")
 	want.requireTold(t, d.client)
 
-	for _, of := range []strategy.DataType{strategy.Usage, strategy.Account} {
+	for _, of := range []strategy.DataType{strategy.Usage, strategy.APIKey, strategy.Account} {
 		require.NoError(t, d.client.Storage.SwitchStorageStrategy(t.Context(), of, toRedis).Err())
 		d.requireRefused(t, "primaryStorage", "relaystore strategy switch "+string(of)+" --primary postgres")
 		require.NoError(t, d.client.Storage.SwitchStorageStrategy(t.Context(), of, toPostgres).Err())
@@ -78,15 +78,29 @@ func TestFormerPrimary(t *testing.T) {
 	}
 	want.requireTold(t, d.client)
 
-	// Accounts alone are reason enough: they would come paused.
-	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Usage), usage.CopiedKey).Error())
+	// Keys alone are reason enough, and so are accounts: they would come paused.
+	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Usage)).Error())
+	d.requireRefused(t, "redis", "has been a primary of apikey")
+	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.APIKey)).Error())
 	d.requireRefused(t, "redis", "has been a primary of account")
+	require.NoError(t, d.do(t, "DEL", strategy.EpochKey(strategy.Account)).Error())
+	d.requireRefused(t, "redis", "has been a primary of usage") // it was copied there
 
 	// To another database all of it is new, as often as it comes.
 	other := deploy(t)
 	other.url = d.url
 	require.Zero(t, other.run(t).Unexplained)
 	require.Zero(t, other.run(t).Unexplained)
+}
+
+// Also a process that has not heard of the switch yet refuses.
+func TestPrimaryOfAMomentAgo(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.client.Storage.Switches.Close() // looks no more
+	d.cfg.PrimaryRedisURL = d.url
+	require.NoError(t, testclient.Open(t, d.cfg).Storage.SwitchStorageStrategy(t.Context(), strategy.Usage, toRedis).Err())
+	d.requireRefused(t, "primaryStorage", "the primary of usage is Redis")
 }
 
 // A move that died under way has left counters of this database's own.

@@ -10,6 +10,7 @@ import (
 	"github.com/seed14a526e0/relaystore/internal/importer"
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/internal/testclient"
+	"github.com/seed14a526e0/relaystore/internal/testdb"
 	"github.com/seed14a526e0/relaystore/repo/accounts"
 	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -208,6 +209,27 @@ func TestSourceIsLost(t *testing.T) {
 	require.ErrorContains(t, err, "the legacy Redis does not answer")
 	require.Zero(t, d.run(t).Unexplained)
 	d.requireTruth(t, s, usage.ScopeKey, []string{key})
+}
+
+// An import whose turn is over, since its connection was lost, writes no figures any more.
+func TestTurnIsLost(t *testing.T) {
+	t.Parallel()
+	d, s := deploy(t), newService()
+	key := s.key("one", nil)
+	s.traffic(seeded(3), []string{key}, nil, 50, time.Now(), 3)
+	s.into(t, d)
+	source, err := importer.OpenRedis(d.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = source.Close() })
+	pool := testdb.Pool(t, d.cfg.DatabaseURL)
+	_, err = d.importWith(t, source, importer.Options{EncryptionKey: fixtureKey, OffsetHours: 8, Progress: func(int, int) {
+		_, _ = pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND query LIKE '%LegacyImportTry%' AND pid <> pg_backend_pid()`)
+	}})
+	require.ErrorIs(t, err, result.ConnectionFailed)
+	var spans int
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM usage_imported").Scan(&spans))
+	require.Zero(t, spans)
 }
 
 // Names that a terminal would obey, models with colons, 10^12 tokens and another zone.

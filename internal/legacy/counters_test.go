@@ -33,6 +33,10 @@ func TestParseCounter(t *testing.T) {
 			map[string]string{"inputTokens": "NaN", "outputTokens": "-1", "allTokens": "1e3", "requests": "[object Object]", "totalRequests": "3"},
 			func(c *Counter) { c.Requests, c.Total = 3, 1000 }, []string{"requests", "inputTokens", "outputTokens"},
 		},
+		"beyond what JavaScript counts": {
+			map[string]string{"inputTokens": "9007199254740992", "outputTokens": "9007199254740991"},
+			func(c *Counter) { c.Output, c.Total = 1<<53-1, 1<<53-1 }, []string{"inputTokens"},
+		},
 		"no figures": {map[string]string{"x": "y"}, func(*Counter) {}, []string{""}},
 	} {
 		want := absent

@@ -205,6 +205,9 @@ func TestRedisDamagedOrders(t *testing.T) {
 		} {
 			require.Error(t, err, "%s %s", order, name)
 		}
+		if !strings.Contains(order, ":user:") { // which an update leaves alone
+			require.Error(t, b.UpdateSession(t.Context(), token, sessions.Patch{ExtendTTL: time.Hour}).Err(), order)
+		}
 		require.Equal(t, before, dump(), order)
 		do("RENAME", "kept", order)
 	}

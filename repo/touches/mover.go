@@ -7,7 +7,8 @@ import (
 )
 
 // mover lets what waits in the journal be stored before the writers wait, so that the copy
-// has it. What comes after that is stored when the move has ended, at the new primary.
+// has it: on the way back to the legacy service, nobody may be left to flush it. What comes
+// after that is stored when the move has ended, at the new primary.
 type mover struct {
 	strategy.Mover
 

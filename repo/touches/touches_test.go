@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"syscall"
 	"testing"
@@ -177,6 +178,56 @@ func TestPostgresDown(t *testing.T) {
 	b.drained()
 }
 
+// What happens in a transaction waits in no journal: it goes with the transaction.
+func TestTransactionsDelayNothing(t *testing.T) {
+	b := setup(t)
+	account, session := b.account(), b.session(time.Hour)
+	undone := errors.New("undone")
+	err := b.Transactions.InTransaction(t.Context(), repo.TxOptions{}, func(c *repo.Client) error {
+		require.NoError(t, c.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+		require.NoError(t, c.Sessions.UpdateSession(t.Context(), session.SessionToken, sessions.Patch{ExtendTTL: 5 * time.Hour}).Err())
+		return undone
+	})
+	require.ErrorIs(t, err, undone)
+	b.drained()
+	require.Equal(t, accounts.Active, stored[string](b, statusOf, account))
+	require.True(t, stored[time.Time](b, endsOf, hashOf(session.SessionToken)).Equal(session.ExpiresAt))
+}
+
+// Switched away, all is written through: a call waits for the row that it writes.
+func TestSwitchedAway(t *testing.T) {
+	b := setup(t)
+	account := b.account()
+	b.switchTo(strategy.Account, strategy.WriteAround)
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = tx.Exec(t.Context(), "SELECT FROM accounts WHERE id = $1 FOR UPDATE", account)
+	require.NoError(t, err)
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.Error(t, b.Accounts.UpdateAccountStatus(short, account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+}
+
+// Neither the journal nor PostgreSQL answers: the caller hears that nobody knows.
+func TestNobodyAnswers(t *testing.T) {
+	var postgres, redis *faultproxy.Proxy
+	b := setup(t, func(c *repo.Config) {
+		postgres, c.DatabaseURL = faultproxy.Postgres(t, c.DatabaseURL)
+		redis, c.RedisURL = faultproxy.Redis(t, c.RedisURL)
+	})
+	account, session := b.account(), b.session(time.Hour)
+	require.NoError(t, b.Sessions.ValidateSession(t.Context(), session.SessionToken).Err())
+	postgres.Cut()
+	redis.Stall()
+	err := b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err()
+	postgres.Pass()
+	redis.Pass()
+	var told *result.Error
+	require.ErrorAs(t, err, &told)
+	require.Equal(t, true, told.Details["outcomeUnknown"])
+}
+
 // The journal's Redis is dead: all is written through, at once.
 func TestRedisDown(t *testing.T) {
 	redis := testdb.RedisServer(t)
@@ -261,6 +312,52 @@ func TestMovesLoseNothing(t *testing.T) {
 	a, err = b.Accounts.GetAccount(t.Context(), account).Get()
 	require.NoError(t, err)
 	require.Equal(t, accounts.Active, a.Status, "a newer one was set")
+}
+
+// A move carries when a status was set, there and back: an older one that waits still
+// takes no newer one's place.
+func TestMovesKeepMoments(t *testing.T) {
+	b := setup(t, func(c *repo.Config) { c.PrimaryRedisURL = testclient.LegacyRedis(t) })
+	account := b.account()
+	late := time.Now()
+	for _, to := range []strategy.Primary{strategy.PrimaryRedis, strategy.PrimaryPostgres} {
+		require.NoError(t, b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.InError, accounts.StatusMetadata{}).Err())
+		require.NoError(t, b.Storage.SwitchStorageStrategy(t.Context(), strategy.Account, strategy.DefaultOn(to, strategy.Account)).Err())
+		b.add(statusEntry(account, accounts.Active, late, nil))
+		b.drained()
+		a, err := b.Accounts.GetAccount(t.Context(), account).Get()
+		require.NoError(t, err)
+		require.Equal(t, accounts.InError, a.Status, to)
+		late = time.Now() // before it is set at the new primary
+		b.eventually(func() bool { return time.Since(late) > 2*time.Millisecond }, "the layout has milliseconds")
+	}
+}
+
+// A move does not begin before what was acknowledged is stored, so that the copy has it:
+// who goes back to the legacy service ends the processes that would flush it later.
+func TestAMoveWaitsForTouches(t *testing.T) {
+	b := setup(t, func(c *repo.Config) { c.PrimaryRedisURL = testclient.LegacyRedis(t) })
+	account := b.account()
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT FROM accounts WHERE id = $1 FOR UPDATE", account)
+	require.NoError(t, err)
+	require.NoError(t, b.Accounts.UpdateAccountStatus(t.Context(), account, accounts.RateLimited, accounts.StatusMetadata{}).Err())
+	to := strategy.DefaultOn(strategy.PrimaryRedis, strategy.Account)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := 0
+	err = b.Storage.SwitchPrimary(short, strategy.Account, to, func(strategy.Progress) { began++ }).Err()
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.Error(t, err)
+	require.Zero(t, began)
+	was := ""
+	require.NoError(t, b.Storage.SwitchPrimary(t.Context(), strategy.Account, to, func(strategy.Progress) {
+		if began++; began == 1 {
+			_ = b.pool.QueryRow(t.Context(), statusOf, account).Scan(&was)
+		}
+	}).Err())
+	require.Equal(t, accounts.RateLimited, was)
 }
 
 // What a process delays stands in effective; one without a journal delays nothing.
