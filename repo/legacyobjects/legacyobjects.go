@@ -22,8 +22,10 @@ const (
 	// MaxData bounds an object's bytes.
 	MaxData = 64 << 20
 
+	// MaxID bounds an ID's bytes.
+	MaxID = 1024
+
 	maxKind = 64
-	maxID   = 1024
 	maxList = 1000
 )
 
@@ -125,15 +127,15 @@ func (o Object) Check() error {
 	switch {
 	case o.Kind == "" || len(o.Kind) > maxKind:
 		return result.Invalid("kind", "must have 1 to %d bytes", maxKind)
-	case o.ID == "" || len(o.ID) > maxID:
-		return result.Invalid("id", "must have 1 to %d bytes", maxID)
+	case o.ID == "" || len(o.ID) > MaxID:
+		return result.Invalid("id", "must have 1 to %d bytes", MaxID)
 	case len(o.Data) == 0 || len(o.Data) > MaxData:
 		return result.Invalid("data", "must have 1 to %d bytes", MaxData)
 	}
 	if err := result.CheckText("kind", o.Kind, maxKind); err != nil {
 		return err
 	}
-	return result.CheckText("id", o.ID, maxID)
+	return result.CheckText("id", o.ID, MaxID)
 }
 
 // stored gives those of the objects that there are, open. One that does not open is
