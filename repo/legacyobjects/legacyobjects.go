@@ -27,6 +27,8 @@ const (
 
 	maxKind = 64
 	maxList = 1000
+	// maxListBytes is after how many bytes, sealed, no more objects are read at a time.
+	maxListBytes = MaxData
 )
 
 // Kinds of what an import keeps of usage counters besides their figures. A document an
@@ -183,7 +185,8 @@ func (r *Repo) Get(ctx context.Context, kind string, ids []string) (objects []Ob
 }
 
 // List gives the objects of a kind after an id, in the order of their ids; at most
-// limit, which is 1 to 1,000.
+// limit, which is 1 to 1,000, and fewer where they have more than 64 MiB: the list has
+// ended where none come.
 func (r *Repo) List(ctx context.Context, kind, after string, limit int) ([]Object, error) {
 	if limit < 1 || limit > maxList {
 		return nil, result.Invalid("limit", "must lie between 1 and %d", maxList)
@@ -193,7 +196,7 @@ func (r *Repo) List(ctx context.Context, kind, after string, limit int) ([]Objec
 	}
 	var rows []db.LegacyObjectsListRow
 	err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		rows, err = r.queries.LegacyObjectsList(ctx, c, db.LegacyObjectsListParams{Kind: kind, After: after, RowLimit: int32(limit)}) //nolint:gosec // bounded above
+		rows, err = r.queries.LegacyObjectsList(ctx, c, db.LegacyObjectsListParams{Kind: kind, After: after, RowLimit: int32(limit), MaxBytes: maxListBytes}) //nolint:gosec // bounded above
 		return err
 	})
 	if err != nil {
