@@ -7,7 +7,6 @@ package db
 
 import (
 	"context"
-	"time"
 )
 
 const legacyImportHeld = `-- name: LegacyImportHeld :exec
@@ -117,8 +116,11 @@ func (q *Queries) LegacyObjectsGet(ctx context.Context, db DBTX, arg LegacyObjec
 }
 
 const legacyObjectsList = `-- name: LegacyObjectsList :many
-SELECT id, data, updated_at FROM legacy_objects
-WHERE kind = $1 AND id > $2
+SELECT id, data FROM (
+    SELECT id, data, sum(octet_length(data)) OVER (ORDER BY id) - octet_length(data) AS before
+    FROM (SELECT id, data FROM legacy_objects WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3) AS page
+) AS counted
+WHERE before < $4::bigint
 ORDER BY id LIMIT $3
 `
 
@@ -126,22 +128,30 @@ type LegacyObjectsListParams struct {
 	Kind     string
 	After    string
 	RowLimit int32
+	MaxBytes int64
 }
 
 type LegacyObjectsListRow struct {
-	ID        string
-	Data      []byte
-	UpdatedAt time.Time
+	ID   string
+	Data []byte
 }
 
 // The objects of a kind after an id, in their order, by the primary key. At most
-// row_limit rows.
+// row_limit rows, and none before which max_bytes have come.
 //
-//	SELECT id, data, updated_at FROM legacy_objects
-//	WHERE kind = $1 AND id > $2
+//	SELECT id, data FROM (
+//	    SELECT id, data, sum(octet_length(data)) OVER (ORDER BY id) - octet_length(data) AS before
+//	    FROM (SELECT id, data FROM legacy_objects WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3) AS page
+//	) AS counted
+//	WHERE before < $4::bigint
 //	ORDER BY id LIMIT $3
 func (q *Queries) LegacyObjectsList(ctx context.Context, db DBTX, arg LegacyObjectsListParams) ([]LegacyObjectsListRow, error) {
-	rows, err := db.Query(ctx, legacyObjectsList, arg.Kind, arg.After, arg.RowLimit)
+	rows, err := db.Query(ctx, legacyObjectsList,
+		arg.Kind,
+		arg.After,
+		arg.RowLimit,
+		arg.MaxBytes,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +159,7 @@ func (q *Queries) LegacyObjectsList(ctx context.Context, db DBTX, arg LegacyObje
 	items := []LegacyObjectsListRow{}
 	for rows.Next() {
 		var i LegacyObjectsListRow
-		if err := rows.Scan(&i.ID, &i.Data, &i.UpdatedAt); err != nil {
+		if err := rows.Scan(&i.ID, &i.Data); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -38,8 +38,15 @@ func (q *Queries) LegacyObjectReseal(ctx context.Context, db DBTX, arg LegacyObj
 }
 
 const legacyObjectsResealList = `-- name: LegacyObjectsResealList :many
-SELECT kind, id, data FROM legacy_objects
-WHERE (kind, id) > ($1::text, $2::text) AND substring(data FOR 5) <> $3::bytea
+SELECT kind, id, data FROM (
+    SELECT kind, id, data, sum(octet_length(data)) OVER (ORDER BY kind, id) - octet_length(data) AS before
+    FROM (
+        SELECT kind, id, data FROM legacy_objects
+        WHERE (kind, id) > ($1::text, $2::text) AND substring(data FOR 5) <> $3::bytea
+        ORDER BY kind, id LIMIT $4
+    ) AS page
+) AS counted
+WHERE before < $5::bigint
 ORDER BY kind, id LIMIT $4
 `
 
@@ -48,6 +55,7 @@ type LegacyObjectsResealListParams struct {
 	AfterID   string
 	Prefix    []byte
 	RowLimit  int32
+	MaxBytes  int64
 }
 
 type LegacyObjectsResealListRow struct {
@@ -57,10 +65,18 @@ type LegacyObjectsResealListRow struct {
 }
 
 // Objects that another key has sealed than the one of @prefix, after one of them, in
-// the order of the primary key. At most row_limit rows.
+// the order of the primary key. At most row_limit rows, and none before which max_bytes
+// have come.
 //
-//	SELECT kind, id, data FROM legacy_objects
-//	WHERE (kind, id) > ($1::text, $2::text) AND substring(data FOR 5) <> $3::bytea
+//	SELECT kind, id, data FROM (
+//	    SELECT kind, id, data, sum(octet_length(data)) OVER (ORDER BY kind, id) - octet_length(data) AS before
+//	    FROM (
+//	        SELECT kind, id, data FROM legacy_objects
+//	        WHERE (kind, id) > ($1::text, $2::text) AND substring(data FOR 5) <> $3::bytea
+//	        ORDER BY kind, id LIMIT $4
+//	    ) AS page
+//	) AS counted
+//	WHERE before < $5::bigint
 //	ORDER BY kind, id LIMIT $4
 func (q *Queries) LegacyObjectsResealList(ctx context.Context, db DBTX, arg LegacyObjectsResealListParams) ([]LegacyObjectsResealListRow, error) {
 	rows, err := db.Query(ctx, legacyObjectsResealList,
@@ -68,6 +84,7 @@ func (q *Queries) LegacyObjectsResealList(ctx context.Context, db DBTX, arg Lega
 		arg.AfterID,
 		arg.Prefix,
 		arg.RowLimit,
+		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err

@@ -2,11 +2,7 @@ package docs
 
 import (
 	"context"
-	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,7 +77,8 @@ func (s *servers) change(t *testing.T, name string) (mend func()) {
 			pids = append(pids, s.redis.PIDs()...)
 		}
 		if postgres {
-			pids = append(pids, family(s.postgres.PIDs()[0])...)
+			server := s.postgres.PIDs()[0] // its children have groups of their own
+			pids = append(append(pids, server), devstack.Children(server)...)
 		}
 		signal(t, pids, syscall.SIGSTOP)
 		return func() { signal(t, pids, syscall.SIGCONT) }
@@ -96,21 +93,6 @@ func (s *servers) change(t *testing.T, name string) (mend func()) {
 		require.NoError(t, s.postgres.Postgres.Start(context.Background()))
 		require.NoError(t, s.redis.Redis.Start(context.Background()))
 	}
-}
-
-// family is a process and its children, of which PostgreSQL's have groups of their own.
-func family(pid int) []int {
-	pids := []int{pid}
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		text, _ := os.ReadFile(list)
-		for _, field := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(field); err == nil {
-				pids = append(pids, child)
-			}
-		}
-	}
-	return pids
 }
 
 func signal(t *testing.T, pids []int, sig syscall.Signal) {

@@ -9,9 +9,12 @@ ON CONFLICT (kind, id) DO UPDATE SET data = excluded.data, updated_at = clock_ti
 
 -- name: LegacyObjectsList :many
 -- The objects of a kind after an id, in their order, by the primary key. At most
--- row_limit rows.
-SELECT id, data, updated_at FROM legacy_objects
-WHERE kind = @kind AND id > @after
+-- row_limit rows, and none before which max_bytes have come.
+SELECT id, data FROM (
+    SELECT id, data, sum(octet_length(data)) OVER (ORDER BY id) - octet_length(data) AS before
+    FROM (SELECT id, data FROM legacy_objects WHERE kind = @kind AND id > @after ORDER BY id LIMIT @row_limit) AS page
+) AS counted
+WHERE before < @max_bytes::bigint
 ORDER BY id LIMIT @row_limit;
 
 -- name: LegacyObjectsGet :many

@@ -79,7 +79,7 @@ var (
 )
 
 // ErrForeign refuses to delete at the new primary what was never this deployment's.
-var ErrForeign = result.Invalid("primaryStorage", "the new primary holds a record that the old one has not, and has never been the primary: import it first")
+var ErrForeign = result.Invalid("primaryStorage", "the new primary holds a record that the old one has not, and has never been the primary: import it first, or delete it there")
 
 type move struct {
 	*Switches

@@ -48,38 +48,42 @@ func setSchedulable(c *cobra.Command, ids []string, flag string, schedulable, as
 	}
 	return withClient(c.Context(), func(client *repo.Client) (err error) {
 		if all {
-			expire := 0
-			ids, err = chosen(c.Context(), client, func(a accounts.Account) bool {
-				is := a.Schedulable != schedulable && choose(a)
-				if is && !a.TokenExpiresAt.IsZero() {
-					expire++
-				}
-				return is
-			})
-			if schedulable && expire > 0 && client.Accounts.TokenRefresher == nil {
-				fmt.Fprintf(c.ErrOrStderr(), "relaystore: RELAYSTORE_OAUTH is not set: gateways without it cannot refresh the tokens of %d of these accounts, which expire\n", expire)
+			if ids, err = schedulables(c, client, schedulable, choose); err != nil {
+				return err
 			}
 		}
-		done := 0
 		for _, id := range ids {
-			if err == nil {
-				err = client.Accounts.SetSchedulable(c.Context(), id, schedulable).Err()
-				done++
+			if err := client.Accounts.SetSchedulable(c.Context(), id, schedulable).Err(); err != nil {
+				return err
 			}
-		}
-		if err != nil {
-			return err
 		}
 		what := "Paused"
 		if schedulable {
 			what = "Resumed"
 		}
 		if asJSON {
-			return printJSON(c.OutOrStdout(), map[string]int{strings.ToLower(what): done})
+			return printJSON(c.OutOrStdout(), map[string]int{strings.ToLower(what): len(ids)})
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, done)
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %d accounts.\n", what, len(ids))
 		return err
 	})
+}
+
+// schedulables gives the chosen accounts that are not so yet, and warns of tokens that
+// nobody could refresh.
+func schedulables(c *cobra.Command, client *repo.Client, schedulable bool, choose func(accounts.Account) bool) ([]string, error) {
+	expire := 0
+	ids, err := chosen(c.Context(), client, func(a accounts.Account) bool {
+		is := a.Schedulable != schedulable && choose(a)
+		if is && !a.TokenExpiresAt.IsZero() {
+			expire++
+		}
+		return is
+	})
+	if schedulable && expire > 0 && client.Accounts.TokenRefresher == nil {
+		fmt.Fprintf(c.ErrOrStderr(), "relaystore: RELAYSTORE_OAUTH is not set: gateways without it cannot refresh the tokens of %d of these accounts, which expire\n", expire)
+	}
+	return ids, err
 }
 
 func chosen(ctx context.Context, client *repo.Client, choose func(accounts.Account) bool) (ids []string, err error) {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,22 +152,9 @@ func TestBenchChildDies(t *testing.T) {
 func waitForChildren(t *testing.T, p *program, n int) (pids []int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		pids = childrenOf(p.Process.Pid)
+		pids = devstack.Children(p.Process.Pid)
 		return len(pids) == n
 	}, patience, 10*time.Millisecond)
-	return pids
-}
-
-func childrenOf(pid int) (pids []int) {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		text, _ := os.ReadFile(list)
-		for _, field := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(field); err == nil {
-				pids = append(pids, child)
-			}
-		}
-	}
 	return pids
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/seed14a526e0/relaystore/internal/importer"
+	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // maxListed is how many lines a person is shown of a list; --json has all.
@@ -69,7 +70,7 @@ func appendMore(t table.Writer, n int) {
 	}
 }
 
-func short(f importer.Figures) string {
+func short(f usage.Figures) string {
 	return fmt.Sprintf("%d requests, %d tokens, $%s", f.Requests, f.TotalTokens, f.Cost)
 }
 

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -131,4 +133,18 @@ func (p *process) late(ctx context.Context) error {
 
 func (p *process) failed() error {
 	return &StartError{Server: p.name, Err: p.err, Log: tail(p.log)}
+}
+
+// Children gives the processes that a process has started, where Linux tells them.
+func Children(pid int) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) //nolint:gosec // of /proc
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
 }

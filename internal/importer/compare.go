@@ -25,7 +25,7 @@ func (im *run) compare(b *builder, target []usage.ImportedSpan) error {
 			if tier == legacy.Hour && !c.Differs() {
 				continue
 			}
-			c.Explained = b.explain(tier, name, known)
+			c.Explained = b.explain(&c, tier, known)
 			if err := im.report.compare(c); err != nil {
 				return err
 			}
@@ -34,16 +34,22 @@ func (im *run) compare(b *builder, target []usage.ImportedSpan) error {
 	return nil
 }
 
-// explain tells why a figure may differ; "" is for no reason.
-func (b *builder) explain(tier legacy.Resolution, name string, costKnown bool) string {
-	start, err := legacy.Start(tier, name, b.zone)
+// explain tells why figures may differ; "" is for no reason. What is wrong with costs
+// alone explains nothing else.
+func (b *builder) explain(c *Compared, tier legacy.Resolution, costKnown bool) string {
+	start, err := legacy.Start(tier, c.Bucket, b.zone)
+	note := b.notes[string(tier)+c.Bucket]
 	switch {
-	case b.notes[string(tier)+name] != "":
-		return b.notes[string(tier)+name]
+	case note != "" && note != finerCostMore:
+		return note
 	case b.damaged:
 		return "some of its counters are damaged"
 	case err == nil && start.Before(b.horizon):
 		return "a clean-up has removed figures here"
+	case c.countsDiffer():
+		return ""
+	case note != "":
+		return note
 	case !costKnown && b.scope == usage.ScopeKey:
 		return "the source keeps no cost of this time"
 	}
@@ -51,7 +57,7 @@ func (b *builder) explain(tier legacy.Resolution, name string, costKnown bool) s
 }
 
 // targetOf sums the spans that begin in a bucket and are no wider.
-func (b *builder) targetOf(tier legacy.Resolution, name string, spans []usage.ImportedSpan) (f Figures) {
+func (b *builder) targetOf(tier legacy.Resolution, name string, spans []usage.ImportedSpan) (f usage.Figures) {
 	var start, last time.Time
 	if tier != legacy.Total {
 		start, _ = legacy.Start(tier, name, b.zone)
@@ -82,8 +88,8 @@ func narrower(r usage.Resolution, tier legacy.Resolution) bool {
 	return r == usage.SpanMonth && tier == legacy.Month
 }
 
-func figuresOf(c legacy.Counter) Figures {
-	return Figures{
+func figuresOf(c legacy.Counter) usage.Figures {
+	return usage.Figures{
 		Requests: c.Requests, InputTokens: c.Input, OutputTokens: c.Output,
 		CacheCreationTokens: c.CacheCreation, CacheReadTokens: c.CacheRead, TotalTokens: c.Total,
 	}

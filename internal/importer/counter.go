@@ -44,18 +44,28 @@ func (im *run) counter(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
-	c.Rest = rest(e, &c.Counter)
+	var whole bool
+	if c.Rest, whole = rest(e, &c.Counter); !whole && !c.Damaged {
+		if err := im.refuse(ctx, named(e), "has fields that are no text"); err != nil {
+			return err
+		}
+	}
 	im.report.Imported[e.Kind]++
 	return im.spill.add(&c)
 }
 
 // rest gives what a counter has that no column holds: parts of cache tokens, long
 // contexts, and what is of versions to come. An account's hour has its models' figures
-// once more.
-func rest(e Entry, c *legacy.Counter) (kept map[string]string) {
+// once more. A field that is no text makes it less than whole.
+func rest(e Entry, c *legacy.Counter) (kept map[string]string, whole bool) {
+	whole = true
 	for name, text := range e.Fields {
 		none := text == "" || text == "0" || legacy.IsFigure(name) && (!c.Unsplit || !strings.HasSuffix(strings.ToLower(name), "tokens"))
-		if none || strings.HasPrefix(name, "model:") || name == "realCostMicro" && text == e.Fields["ratedCostMicro"] || !utf8.ValidString(name+text) {
+		if none || strings.HasPrefix(name, "model:") || name == "realCostMicro" && text == e.Fields["ratedCostMicro"] {
+			continue
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(text) {
+			whole = false
 			continue
 		}
 		if kept == nil {
@@ -63,7 +73,7 @@ func rest(e Entry, c *legacy.Counter) (kept map[string]string) {
 		}
 		kept[name] = text
 	}
-	return kept
+	return kept, whole
 }
 
 // named makes the entry be reported by the name of its key.
@@ -93,6 +103,9 @@ func (im *run) isKnown(c *counted) bool {
 func (c *counted) read(e Entry) string {
 	switch e.Kind {
 	case legacy.KeyRealCost, legacy.KeyOpusCost:
+		if !utf8.ValidString(e.Text) || !utf8.ValidString(e.Key) {
+			return "nothing in it is an amount"
+		}
 		return ""
 	case legacy.KeyCost:
 		if _, ok := legacy.ParseAmount(e.Text); !ok {

@@ -29,8 +29,10 @@ type history struct {
 type bucket struct {
 	own    *legacy.Counter // over all models
 	models map[string]*legacy.Counter
-	cost   *decimal.Decimal
-	seen   map[string]*seenUse // what the events say, by model
+	// unnamed are what makes the unknown model's, by key: several names cannot be written.
+	unnamed map[string]*legacy.Counter
+	cost    *decimal.Decimal
+	seen    map[string]*seenUse // what the events say, by model
 }
 
 func newHistory(scope usage.Scope, id uuid.UUID) *history {
@@ -63,10 +65,9 @@ func (h *history) add(c *counted) {
 		h.at(c.Resolution, c.Bucket).own = &c.Counter
 	case legacy.KeyModelUsage, legacy.AccountModelUsage:
 		b := h.at(c.Resolution, c.Bucket)
-		if before := b.models[c.Model]; before != nil && c.Model == unknownModel && c.Damaged {
-			before.Add(&c.Counter) // of several names that cannot be written
-		} else {
-			b.models[c.Model] = &c.Counter
+		b.models[c.Model] = &c.Counter
+		if c.Model == unknownModel {
+			b.models[c.Model] = b.unknown(c)
 		}
 	case legacy.KeyCost:
 		if amount, ok := legacy.ParseAmount(c.Text); ok {
@@ -87,6 +88,23 @@ func (h *history) keep(kind legacy.Kind, key string, value any) {
 		h.kept[kind] = make(map[string]any)
 	}
 	h.kept[kind][key] = value
+}
+
+// unknown takes a counter of the unknown model's, and gives their sum.
+func (b *bucket) unknown(c *counted) *legacy.Counter {
+	if b.unnamed == nil {
+		b.unnamed = make(map[string]*legacy.Counter)
+	}
+	b.unnamed[c.Key] = &c.Counter
+	sum, rated := new(legacy.Counter), false
+	for _, part := range b.unnamed {
+		sum.Add(part)
+		rated = rated || part.RatedMicro >= 0
+	}
+	if !rated {
+		sum.RatedMicro = -1
+	}
+	return sum
 }
 
 // counted tells whether the bucket has figures, or a cost alone.

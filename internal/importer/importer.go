@@ -167,23 +167,9 @@ func (im *run) carry(ctx context.Context) error {
 	}
 	passed := make(map[legacy.Kind]int)
 	err := im.source.Names(ctx, func(keys []string) error {
-		var read []string
-		seen := make(map[string]bool, len(keys)) // within a batch: a row may be written once a statement
-		for _, key := range keys {
-			n := legacy.ParseName(key)
-			im.report.Found[n.Kind]++
-			switch {
-			case seen[key]:
-			case carried(n.Kind):
-				read = append(read, key)
-			case n.Kind == legacy.Foreign:
-				if err := im.report.skip(n.Kind, key, "not a key of the legacy service"); err != nil {
-					return err
-				}
-			default:
-				passed[n.Kind]++
-			}
-			seen[key] = true
+		read, err := im.sort(keys, passed)
+		if err != nil {
+			return err
 		}
 		entries, err := im.source.Read(ctx, read)
 		if err != nil {
@@ -208,6 +194,29 @@ func (im *run) carry(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sort gives the keys of a batch that are to be read, each once: a row may be written once
+// a statement. It names the foreign ones, and counts in passed those that nobody needs.
+func (im *run) sort(keys []string, passed map[legacy.Kind]int) (read []string, err error) {
+	seen := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		n := legacy.ParseName(key)
+		im.report.Found[n.Kind]++
+		switch {
+		case seen[key]:
+		case carried(n.Kind):
+			read = append(read, key)
+		case n.Kind == legacy.Foreign:
+			if err := im.report.skip(n.Kind, key, "not a key of the legacy service"); err != nil {
+				return nil, err
+			}
+		default:
+			passed[n.Kind]++
+		}
+		seen[key] = true
+	}
+	return read, nil
 }
 
 // gone names what expired between its name and its reading.
@@ -239,14 +248,16 @@ func (im *run) take(ctx context.Context, entries []Entry) error {
 			}
 			continue
 		}
-		var err error
-		switch e.Kind {
-		case legacy.APIKey:
+		twin, err := im.hasTwin(ctx, e.Name)
+		switch {
+		case err != nil:
+		case twin:
+			err = im.refuse(ctx, e, "the same id is there in small letters as well")
+		case e.Kind == legacy.APIKey:
 			keys = append(keys, e)
-		case legacy.Account:
+		case e.Kind == legacy.Account:
 			err = im.account(ctx, e)
-		case legacy.KeyUsage, legacy.KeyModelUsage, legacy.KeyCost, legacy.KeyRealCost, legacy.KeyOpusCost,
-			legacy.AccountUsage, legacy.AccountModelUsage:
+		case isCounter(e.Kind):
 			err = im.counter(ctx, e)
 		default:
 			err = im.object(ctx, e)
@@ -256,4 +267,28 @@ func (im *run) take(ctx context.Context, entries []Entry) error {
 		}
 	}
 	return im.importKeys(ctx, keys)
+}
+
+func isCounter(k legacy.Kind) bool {
+	switch k {
+	case legacy.KeyUsage, legacy.KeyModelUsage, legacy.KeyCost, legacy.KeyRealCost, legacy.KeyOpusCost, legacy.AccountUsage, legacy.AccountModelUsage:
+		return true
+	}
+	return false
+}
+
+// hasTwin tells whether the source has the same in small letters, which is how a row is
+// named: what is in capitals would go over it.
+func (im *run) hasTwin(ctx context.Context, n legacy.Name) (bool, error) {
+	source, can := im.source.(marked)
+	id, isID := parseID(n.ID)
+	if !can || !isID || n.ID == id.String() {
+		return false, nil
+	}
+	n.ID = id.String()
+	has, err := source.Has(ctx, n.Key())
+	if !has && err == nil && n.Kind != legacy.APIKey && n.Kind != legacy.Account {
+		has, err = source.Has(ctx, legacy.Name{Kind: legacy.APIKey, ID: n.ID}.Key())
+	}
+	return has, err
 }

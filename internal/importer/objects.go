@@ -2,14 +2,17 @@ package importer
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/legacyobjects"
+	"github.com/seed14a526e0/relaystore/repo/result"
 )
 
 const (
@@ -47,13 +50,17 @@ func (im *run) object(ctx context.Context, e Entry) error {
 }
 
 // objectID is what an object is found by: its own id where it is the only one that has
-// it, else the name of its key.
+// it, else the name of its key, or the digest of a name that no id can be.
 func objectID(e Entry) string {
+	id := e.Key
 	switch e.Kind {
 	case legacy.APIKey, legacy.Account, legacy.Group, legacy.GroupMembers, legacy.User, legacy.Card, legacy.Redemption, legacy.KeyRecords:
-		return e.ID
+		id = e.ID
 	}
-	return e.Key
+	if len(id) > legacyobjects.MaxID || result.CheckText("id", id, legacyobjects.MaxID) != nil {
+		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id)))
+	}
+	return id
 }
 
 // plain is a text that JSON can hold; another is told in base64.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed14a526e0/relaystore/internal/legacy"
 	"github.com/seed14a526e0/relaystore/repo/result"
+	"github.com/seed14a526e0/relaystore/repo/usage"
 )
 
 // Skipped is something that was not carried, or not as it was.
@@ -17,36 +18,30 @@ type Skipped struct {
 	Reason string `json:"reason"`
 }
 
-// Figures are what a key or an account used in a period.
-type Figures struct {
-	Requests            int64        `json:"requests"`
-	InputTokens         int64        `json:"inputTokens"`
-	OutputTokens        int64        `json:"outputTokens"`
-	CacheCreationTokens int64        `json:"cacheCreationTokens"`
-	CacheReadTokens     int64        `json:"cacheReadTokens"`
-	TotalTokens         int64        `json:"totalTokens"`
-	Cost                result.Money `json:"cost"`
-}
-
 // Compared is a figure of the source beside the target's.
 type Compared struct {
 	// Scope is key or account.
 	Scope string `json:"scope"`
 	ID    string `json:"id"`
-	// Period is total, month or day; Bucket is the month's or the day's name.
-	Period string  `json:"period"`
-	Bucket string  `json:"bucket"`
-	Source Figures `json:"source"`
-	Target Figures `json:"target"`
+	// Period is total, month, day, or hour where that differs; Bucket is its name.
+	Period string        `json:"period"`
+	Bucket string        `json:"bucket"`
+	Source usage.Figures `json:"source"`
+	Target usage.Figures `json:"target"`
 	// Explained tells why they may differ.
 	Explained string `json:"explained,omitempty"`
 }
 
 // Differs tells whether source and target are not the same.
 func (c *Compared) Differs() bool {
+	return c.countsDiffer() || !sameCost(c.Source.Cost.Decimal(), c.Target.Cost.Decimal())
+}
+
+// countsDiffer leaves the cost out.
+func (c *Compared) countsDiffer() bool {
 	s, t := c.Source, c.Target
 	s.Cost, t.Cost = result.Money{}, result.Money{}
-	return s != t || !sameCost(c.Source.Cost.Decimal(), c.Target.Cost.Decimal())
+	return s != t
 }
 
 // Report tells what an import found and did. What it lists may be long, and lies in

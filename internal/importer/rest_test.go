@@ -1,7 +1,11 @@
 package importer_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -261,5 +265,80 @@ func TestOddDeployments(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 12_000_000_000_000, stats.Summary.TotalTokens)
 		require.Contains(t, stats.Stats[0].Models, "a:2026-11-11:05:model:daily:b")
+	}
+}
+
+// What is no text, or has a name that no id can be, is kept to the byte and named.
+func TestWhatIsNoTextIsKept(t *testing.T) {
+	t.Parallel()
+	d, s := deploy(t), newService()
+	key := s.key("one", nil)
+	today := legacy.Bucket(legacy.Day, time.Now(), s.zone)
+	model := "usage:" + key + ":model:daily:"
+	wanted := map[string]string{ // by the kind that it is named by: a key and a field of it
+		model + "\xff:" + today:                         "usage_model",
+		model + strings.Repeat("m", 2000) + ":" + today: "usage_model",
+		"usage:daily:" + key + ":" + today:              "usage",
+		"usage:opus:weekly:" + key + ":2026-W40":        "cost_opus",
+	}
+	s.into(t, d)
+	for name, kind := range wanted {
+		if kind == "cost_opus" {
+			d.do(t, "SET", name, "\xff")
+			continue
+		}
+		d.do(t, "HSET", name, "requests", "1", "inputTokens", "2", "of tomorrow", "\xfe")
+	}
+	rep := d.run(t)
+	require.Zero(t, rep.Unexplained, unexplained(rep))
+	for _, skipped := range rep.Skipped {
+		require.NotContains(t, skipped.Reason, "cannot be kept")
+	}
+	kept := make(map[string]string)
+	for _, kind := range []string{"usage_model", "usage", "cost_opus"} {
+		objects, err := d.client.LegacyObjects.List(t.Context(), kind, "", 10)
+		require.NoError(t, err)
+		for _, o := range objects {
+			var doc struct{ Key, Value any }
+			require.NoError(t, json.Unmarshal(o.Data, &doc))
+			kept[plainOf(t, doc.Key)] = kind
+			value := doc.Value
+			if fields, is := value.(map[string]any); is && kind != "cost_opus" {
+				value = fields["of tomorrow"]
+			}
+			require.Contains(t, []string{"\xfe", "\xff"}, plainOf(t, value))
+		}
+	}
+	require.Equal(t, wanted, kept)
+}
+
+// plainOf gives back what is kept as text or in base64.
+func plainOf(t *testing.T, kept any) string {
+	t.Helper()
+	if text, is := kept.(string); is {
+		return text
+	}
+	raw, err := base64.StdEncoding.DecodeString(kept.(map[string]any)["base64"].(string))
+	require.NoError(t, err)
+	return string(raw)
+}
+
+// Ids of the same letters in both cases stop nothing and hide nothing.
+func TestIDsInCapitals(t *testing.T) {
+	t.Parallel()
+	d, s := deploy(t), newService()
+	key := s.key("one", nil)
+	capitals := strings.ToUpper(key)
+	s.hashes["apikey:"+capitals] = maps.Clone(s.hashes["apikey:"+key])
+	s.hashes["apikey:"+capitals]["id"] = capitals
+	s.set("usage:"+key, "totalRequests", "5")
+	s.set("usage:"+capitals, "totalRequests", "7")
+	s.into(t, d)
+	rep := d.run(t)
+	require.Zero(t, rep.Unexplained, unexplained(rep))
+	require.Len(t, rep.Compare, 1)
+	require.EqualValues(t, 5, rep.Compare[0].Target.Requests)
+	for _, want := range []struct{ kind, id string }{{"apikey", capitals}, {"usage", capitals}} {
+		require.True(t, slices.ContainsFunc(rep.Skipped, func(s importer.Skipped) bool { return s.Kind == want.kind && s.ID == want.id }), want)
 	}
 }

@@ -255,7 +255,9 @@ func (b *builder) note(tier legacy.Resolution, name, why string) {
 	if b.notes == nil {
 		b.notes = make(map[string]string)
 	}
-	b.notes[string(tier)+name] = why
+	if at := string(tier) + name; b.notes[at] == "" || b.notes[at] == finerCostMore {
+		b.notes[at] = why // what is wrong with costs explains less
+	}
 }
 
 // spans gives what is to be set: what has changed against the existing spans, and

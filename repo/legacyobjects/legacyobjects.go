@@ -22,9 +22,13 @@ const (
 	// MaxData bounds an object's bytes.
 	MaxData = 64 << 20
 
+	// MaxID bounds an ID's bytes.
+	MaxID = 1024
+
 	maxKind = 64
-	maxID   = 1024
 	maxList = 1000
+	// maxListBytes is after how many bytes, sealed, no more objects are read at a time.
+	maxListBytes = MaxData
 )
 
 // Kinds of what an import keeps of usage counters besides their figures. A document an
@@ -125,15 +129,15 @@ func (o Object) Check() error {
 	switch {
 	case o.Kind == "" || len(o.Kind) > maxKind:
 		return result.Invalid("kind", "must have 1 to %d bytes", maxKind)
-	case o.ID == "" || len(o.ID) > maxID:
-		return result.Invalid("id", "must have 1 to %d bytes", maxID)
+	case o.ID == "" || len(o.ID) > MaxID:
+		return result.Invalid("id", "must have 1 to %d bytes", MaxID)
 	case len(o.Data) == 0 || len(o.Data) > MaxData:
 		return result.Invalid("data", "must have 1 to %d bytes", MaxData)
 	}
 	if err := result.CheckText("kind", o.Kind, maxKind); err != nil {
 		return err
 	}
-	return result.CheckText("id", o.ID, maxID)
+	return result.CheckText("id", o.ID, MaxID)
 }
 
 // stored gives those of the objects that there are, open. One that does not open is
@@ -181,7 +185,8 @@ func (r *Repo) Get(ctx context.Context, kind string, ids []string) (objects []Ob
 }
 
 // List gives the objects of a kind after an id, in the order of their ids; at most
-// limit, which is 1 to 1,000.
+// limit, which is 1 to 1,000, and fewer where they have more than 64 MiB: the list has
+// ended where none come.
 func (r *Repo) List(ctx context.Context, kind, after string, limit int) ([]Object, error) {
 	if limit < 1 || limit > maxList {
 		return nil, result.Invalid("limit", "must lie between 1 and %d", maxList)
@@ -191,7 +196,7 @@ func (r *Repo) List(ctx context.Context, kind, after string, limit int) ([]Objec
 	}
 	var rows []db.LegacyObjectsListRow
 	err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
-		rows, err = r.queries.LegacyObjectsList(ctx, c, db.LegacyObjectsListParams{Kind: kind, After: after, RowLimit: int32(limit)}) //nolint:gosec // bounded above
+		rows, err = r.queries.LegacyObjectsList(ctx, c, db.LegacyObjectsListParams{Kind: kind, After: after, RowLimit: int32(limit), MaxBytes: maxListBytes}) //nolint:gosec // bounded above
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package legacyobjects_test
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,36 @@ func TestObjectsAreSealedAndKept(t *testing.T) {
 	_, err = r.List(t.Context(), "user", "", 10)
 	require.ErrorIs(t, err, result.Internal)
 	require.NotContains(t, err.Error(), "secret")
+}
+
+// Large objects come a few at a time, so that a list of them is bounded in memory.
+func TestListsAreBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	cfg := testclient.Config(t)
+	var err error
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	r := testclient.Open(t, cfg).LegacyObjects
+	large := make([]byte, legacyobjects.MaxData/3)
+	for id := range 5 {
+		_, err := r.Put(t.Context(), []legacyobjects.Object{{Kind: "k", ID: strconv.Itoa(id), Data: large}})
+		require.NoError(t, err)
+	}
+	var listed []int
+	for after := ""; ; {
+		page, err := r.List(t.Context(), "k", after, 10)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		listed, after = append(listed, len(page)), page[len(page)-1].ID
+	}
+	require.Equal(t, []int{3, 2}, listed)
+	cfg.Keyset, err = seal.Generate()
+	require.NoError(t, err)
+	done, err := testclient.Open(t, cfg).LegacyObjects.Reseal(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, legacyobjects.Resealed{Unopened: 5}, done, "it goes on as well")
 }
 
 func TestPutRefuses(t *testing.T) {

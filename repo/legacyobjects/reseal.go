@@ -29,7 +29,7 @@ func (r *Repo) Reseal(ctx context.Context) (done Resealed, err error) {
 		var rows []db.LegacyObjectsResealListRow
 		err := r.Primary.Read(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 			rows, err = r.queries.LegacyObjectsResealList(ctx, c, db.LegacyObjectsResealListParams{
-				AfterKind: after.kind, AfterID: after.id, Prefix: r.Sealer.PrimaryPrefix(), RowLimit: resealBatch,
+				AfterKind: after.kind, AfterID: after.id, Prefix: r.Sealer.PrimaryPrefix(), RowLimit: resealBatch, MaxBytes: maxListBytes,
 			})
 			return err
 		})

@@ -16,7 +16,17 @@ import (
 
 var accountTests = []test{
 	{"CRUD", accountCRUD}, {"secrets", accountSecrets}, {"lists", accountLists}, {"availability", accountAvailability},
-	{"concurrency", accountConcurrency}, {"errors", accountErrors}, {"equals a model", accountModel},
+	{"concurrency", accountConcurrency}, {"errors", accountErrors},
+}
+
+// secretTests are of accounts that may have secrets.
+var secretTests = []test{{"equals a model", accountModel}}
+
+func ofAccounts(caps Capabilities) []test {
+	if caps.Secrets {
+		return append(slices.Clone(accountTests), secretTests...)
+	}
+	return accountTests
 }
 
 // account creates one without secrets.

@@ -54,9 +54,6 @@ func keyModel(b *bundle) {
 }
 
 func accountModel(b *bundle) {
-	if !b.caps.Secrets {
-		b.Skip("no secrets to cache")
-	}
 	oauth := func(n int64) accounts.OAuthData {
 		return accounts.OAuthData{AccessToken: strconv.FormatInt(n, 10), RefreshToken: "r", Scopes: []string{"s"}, ExpiresAt: time.UnixMilli(n * 1000).UTC()}
 	}

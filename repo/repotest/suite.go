@@ -29,7 +29,7 @@ func Run(t *testing.T, open func(*testing.T) *repo.Client, caps Capabilities) {
 		name  string
 		tests []test
 	}{
-		{"apikey", keyTests}, {"account", accountTests}, {"session", sessionTests},
+		{"apikey", keyTests}, {"account", ofAccounts(caps)}, {"session", sessionTests},
 		{"usage", usageTests}, {"transactions", transactionTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -16,13 +16,16 @@ import (
 )
 
 // layoutScript runs commands of a key and its values each: SADD adds to what is there, the
-// others replace it.
+// others replace it. Lua passes on at most some 8,000 values: a hash of more is written in
+// pieces, which nobody sees between.
 var layoutScript = strategy.NewScript(`
 local i = 1
 while i <= #ARGV do
 	local command, key, ttl, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
 	if command ~= 'SADD' then redis.call('DEL', key) end
-	redis.call(command, key, unpack(ARGV, i + 4, i + 3 + n))
+	for first = i + 4, i + 3 + n, 2000 do
+		redis.call(command, key, unpack(ARGV, first, math.min(first + 1999, i + 3 + n)))
+	end
 	if ttl > 0 then redis.call('EXPIRE', key, ttl) end
 	i = i + 4 + n
 end

@@ -100,13 +100,33 @@ func (m mover) foreign(ctx context.Context, move strategy.Move) (orphans map[uui
 				case counts[id] == 0 && !known[id]:
 					orphans[id] = true
 				case found[id].at(legacy.Total, "", "").Requests > counts[id]:
-					return result.Invalid("primaryStorage", "Redis has counted more of some key than PostgreSQL has: import it first (relaystore import)").With("apiKeyId", id.String())
+					return m.moreCounted(ctx, move, id)
 				}
 			}
 		}
 		return nil
 	})
 	return orphans, err
+}
+
+// moreCounted says what helps. A Redis that a move has copied to is not imported from: what
+// was counted here would come again.
+func (m mover) moreCounted(ctx context.Context, move strategy.Move, id uuid.UUID) error {
+	copied := !move.First
+	err := move.Redis.Read(ctx, func(ctx context.Context, c rueidis.Client) error {
+		n, err := c.Do(ctx, c.B().Exists().Key(CopiedKey).Build()).AsInt64()
+		copied = copied || n > 0
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	says := "Redis has counted more of some key than PostgreSQL has: import it first (relaystore import)"
+	if copied {
+		says = "Redis has counted more of some key than PostgreSQL has since usage was copied there: stop the service that counts there. " +
+			"What it counted cannot be imported any more; to move without that, delete " + legacy.Name{Kind: legacy.KeyUsage, ID: id.String(), Resolution: legacy.Total}.Key()
+	}
+	return result.Invalid("primaryStorage", "%s", says).With("apiKeyId", id.String())
 }
 
 // knownIn tells which keys Redis has records of.

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"github.com/seed14a526e0/relaystore/repo/result"
@@ -187,6 +189,48 @@ func TestMoveRefusesWhatWasNotImported(t *testing.T) {
 	requireRefused(t, p.switches.Move(t.Context(), strategy.Usage, onRedis, nil).Err(), result.InvalidQuery, "primaryStorage")
 	require.Equal(t, before, b.dump(t))
 	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+}
+
+// A Redis that was the primary cannot be imported from: what it is refused with tells what
+// helps, and that does.
+func TestMoveRefusesWhatWasCountedSince(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	require.NoError(t, p.RecordUsage(t.Context(), sample(b.keys[0])).Err())
+	p.move(t, onPostgres)
+	key := "usage:" + b.keys[0]
+	b.do(t, b.redis.B().Hincrby().Key(key).Field("totalRequests").Increment(1).Build())
+	err := p.switches.Move(t.Context(), strategy.Usage, onRedis, nil).Err()
+	requireRefused(t, err, result.InvalidQuery, "primaryStorage")
+	require.NotContains(t, err.Error(), "relaystore import")
+	require.ErrorContains(t, err, "delete "+key)
+	b.do(t, b.redis.B().Del().Key(key).Build())
+	p.move(t, onRedis)
+	p.move(t, onPostgres)
+	require.EqualValues(t, 1, total(t, p.Repo, StatsQuery{APIKeyID: b.keys[0]}).TotalRequests)
+}
+
+// An account's hour has its models in one hash, however many they are.
+func TestMoveOfManyModels(t *testing.T) {
+	t.Parallel()
+	const models = 1000
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	p.move(t, onPostgres)
+	record := sample(b.keys[0])
+	record.AccountID = accounts[1]
+	done, ctx := errgroup.WithContext(t.Context())
+	done.SetLimit(100)
+	for i := range models {
+		one := record
+		one.Model = fmt.Sprintf("model-%d", i)
+		done.Go(func() error { return p.RecordUsage(ctx, one).Err() })
+	}
+	require.NoError(t, done.Wait())
+	p.move(t, onRedis)
+	p.move(t, onPostgres)
+	require.EqualValues(t, models, total(t, p.Repo, StatsQuery{AccountID: record.AccountID}).TotalRequests)
 }
 
 // What Redis has of an older copy goes; what the service has left of a key that it has
