@@ -91,6 +91,9 @@ func TestRestsOfCounters(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, [4]string{fields["ephemeral5mTokens"], fields["ephemeral1hTokens"], fields["longContextRequests"], fields["longContextInputTokens"]}, name)
 		}
+		tomorrow, err := d.do(t, "HGET", daily, "of tomorrow").ToString()
+		require.NoError(t, err)
+		require.Equal(t, "x\x1b[31m", tomorrow)
 		total, err := d.do(t, "HGET", "usage:"+key, "totalEphemeral1hTokens").ToString()
 		require.NoError(t, err)
 		require.Equal(t, "20", total)

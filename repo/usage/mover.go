@@ -236,7 +236,8 @@ type tally struct {
 	cost    decimal.Decimal
 	priced  int64
 	charged bool
-	longs   longUse // of an import's
+	longs   longUse           // of an import's
+	others  map[string]string // fields of an import's that count nothing here
 }
 
 func newHolding(scope Scope, id uuid.UUID) *holding {

@@ -92,7 +92,8 @@ func (k keeping) left(b bucket, kept time.Duration) time.Duration {
 	return -1
 }
 
-func (w *layoutWriter) hash(n legacy.Name, fill ...func(*fieldSet)) {
+// hash writes a counter: figures, and what an import has kept of it otherwise.
+func (w *layoutWriter) hash(n legacy.Name, others map[string]string, fill ...func(*fieldSet)) {
 	left := w.keep.left(bucket{n.Resolution, n.Bucket}, kept[n.Resolution])
 	if left < 0 {
 		return
@@ -107,6 +108,9 @@ func (w *layoutWriter) hash(n legacy.Name, fill ...func(*fieldSet)) {
 			w.err = result.New(result.ConstraintViolation, "a figure is more than a counter in Redis can hold").With("key", n.Key())
 		}
 		values = append(values, name, strconv.FormatInt(f.By[i], 10))
+	}
+	for name, text := range others {
+		values = append(values, name, text)
 	}
 	w.put("HSET", n.Key(), left, values)
 }
@@ -149,9 +153,9 @@ func (w *layoutWriter) owner(ctx context.Context, h *holding) error {
 			w.keyModel(&n, c.bucket, t)
 		case h.id == uuid.Nil:
 		case c.model == "":
-			w.wholeAccount(&n, h, c.bucket)
+			w.wholeAccount(&n, h, c.bucket, t)
 		case c.res != legacy.Total:
-			w.accountModel(&n, c.bucket)
+			w.accountModel(&n, c.bucket, t)
 		}
 		if err := w.full(ctx); err != nil {
 			return err
@@ -174,9 +178,9 @@ func microOf(cost decimal.Decimal) int64 { return cost.Shift(6).Round(0).IntPart
 
 func (w *layoutWriter) wholeKey(n *counted, b bucket, t *tally) {
 	if b.res == legacy.Total {
-		w.hash(n.name(legacy.KeyUsage, b.res), n.totals)
+		w.hash(n.name(legacy.KeyUsage, b.res), t.others, n.totals)
 	} else {
-		w.hash(n.name(legacy.KeyUsage, b.res), n.tokens, n.figures, n.longFigures)
+		w.hash(n.name(legacy.KeyUsage, b.res), t.others, n.tokens, n.figures, n.longFigures)
 	}
 	w.cost(n.name(legacy.KeyCost, b.res), t.cost)
 	if b.res == legacy.Day || b.res == legacy.Total {
@@ -190,10 +194,10 @@ func (w *layoutWriter) wholeKey(n *counted, b bucket, t *tally) {
 
 func (w *layoutWriter) keyModel(n *counted, b bucket, t *tally) {
 	if b.res == legacy.Total {
-		w.hash(n.name(legacy.KeyModelUsage, b.res), n.withoutAll, n.micros)
+		w.hash(n.name(legacy.KeyModelUsage, b.res), t.others, n.withoutAll, n.micros)
 		return
 	}
-	w.hash(n.name(legacy.KeyModelUsage, b.res), n.figures, n.micros)
+	w.hash(n.name(legacy.KeyModelUsage, b.res), t.others, n.figures, n.micros)
 	w.index(indexKey(modelIndex, b.res, b.name), n.model, b)
 	if b.res == legacy.Month {
 		w.index(monthsKey, b.name, bucket{legacy.Month, legacy.Bucket(legacy.Month, w.keep.now, w.keep.zone)})
@@ -204,7 +208,7 @@ func (w *layoutWriter) keyModel(n *counted, b bucket, t *tally) {
 }
 
 // wholeAccount's hours have their models in themselves.
-func (w *layoutWriter) wholeAccount(n *counted, h *holding, b bucket) {
+func (w *layoutWriter) wholeAccount(n *counted, h *holding, b bucket, whole *tally) {
 	fill := []func(*fieldSet){n.tokens, n.figures, n.longFigures}
 	switch b.res {
 	case legacy.Total:
@@ -216,14 +220,14 @@ func (w *layoutWriter) wholeAccount(n *counted, h *holding, b bucket) {
 			}
 		}
 	}
-	w.hash(n.accountName(legacy.AccountUsage, b.res), fill...)
+	w.hash(n.accountName(legacy.AccountUsage, b.res), whole.others, fill...)
 	if b.res == legacy.Hour || b.res == legacy.Day {
 		w.index(indexKey("account_usage:", b.res, b.name), n.account, b)
 	}
 }
 
-func (w *layoutWriter) accountModel(n *counted, b bucket) {
-	w.hash(n.accountName(legacy.AccountModelUsage, b.res), n.figures)
+func (w *layoutWriter) accountModel(n *counted, b bucket, t *tally) {
+	w.hash(n.accountName(legacy.AccountModelUsage, b.res), t.others, n.figures)
 	if b.res != legacy.Month {
 		w.index(indexKey("account_usage:model:", b.res, b.name), n.account+":"+n.model, b)
 	}
@@ -269,9 +273,9 @@ func (w *layoutWriter) finish(ctx context.Context) error {
 		n.buckets = map[legacy.Resolution]string{c.res: c.name}
 		switch {
 		case c.model != "":
-			w.hash(n.name(legacy.ModelUsage, c.res), n.figures)
+			w.hash(n.name(legacy.ModelUsage, c.res), nil, n.figures)
 		case c.res != legacy.Hour:
-			w.hash(n.name(legacy.GlobalUsage, c.res), n.figures)
+			w.hash(n.name(legacy.GlobalUsage, c.res), nil, n.figures)
 		}
 		if err := w.full(ctx); err != nil {
 			return err

@@ -2,7 +2,9 @@ package usage
 
 import (
 	"context"
+	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -44,10 +46,23 @@ func (m mover) addRests(ctx context.Context, page []*holding) error {
 			t.longs.input += longOf(fields, "InputTokens")
 			t.longs.output += longOf(fields, "OutputTokens")
 			t.longs.requests += longOf(fields, "Requests")
+			t.others = maps.Clone(fields)
+			maps.DeleteFunc(t.others, func(name, _ string) bool { return legacy.IsFigure(name) || counts[name] })
 		}
 	}
 	return nil
 }
+
+// counts are the fields, besides a counter's figures, that a move writes itself.
+var counts = func() map[string]bool {
+	names := map[string]bool{"realCostMicro": true}
+	for _, name := range []string{
+		"ephemeral5mTokens", "ephemeral1hTokens", "longContextInputTokens", "longContextOutputTokens", "longContextRequests",
+	} {
+		names[name], names["total"+strings.ToUpper(name[:1])+name[1:]] = true, true
+	}
+	return names
+}()
 
 // longOf reads a figure of long contexts, of a bucket or of all time.
 func longOf(fields map[string]string, what string) int64 {
