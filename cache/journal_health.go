@@ -62,6 +62,31 @@ func (j *Journal) Oldest(ctx context.Context) (age time.Duration, err error) {
 	return age, err
 }
 
+// Last gives the id of the newest entry, "" without one.
+func (j *Journal) Last(ctx context.Context) (id string, err error) {
+	err = j.do(ctx, healthTimeout, func(ctx context.Context, r rueidis.Client) error {
+		last, err := r.Do(ctx, r.B().Xrevrange().Key(j.stream).End("+").Start("-").Count(1).Build()).AsXRange()
+		if len(last) > 0 {
+			id = last[0].ID
+		}
+		return err
+	})
+	return id, err
+}
+
+// FlushedTo tells whether all entries up to an id are flushed.
+func (j *Journal) FlushedTo(ctx context.Context, id string) (yes bool, err error) {
+	if id == "" {
+		return true, nil
+	}
+	err = j.do(ctx, healthTimeout, func(ctx context.Context, r rueidis.Client) error {
+		left, err := r.Do(ctx, r.B().Xrange().Key(j.stream).Start("-").End(id).Count(1).Build()).AsXRange()
+		yes = err == nil && len(left) == 0
+		return err
+	})
+	return yes, err
+}
+
 // Health asks Redis. An error means that it does not answer.
 func (j *Journal) Health(ctx context.Context) (h JournalHealth, err error) {
 	h.Replicas, h.Keeps, h.Policy = j.opts.Replicas, unknown, unknown

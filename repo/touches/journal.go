@@ -17,9 +17,6 @@ const Name = "touches"
 const (
 	drainPatience = 10 * time.Second
 	drainEvery    = 5 * time.Millisecond
-	// drainMargin is how much older than its age an entry may be: that is of whole
-	// milliseconds, and asked for on the way.
-	drainMargin = 100 * time.Millisecond
 )
 
 // Journal holds the entries of all kinds. A nil one takes none.
@@ -94,9 +91,14 @@ func (j *Journal) Drain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
-	for begun := time.Now(); ; {
-		age, err := j.journal.Oldest(ctx)
-		if err == nil && (age < 0 || age < time.Since(begun)-drainMargin) {
+	last, err := j.journal.Last(ctx)
+	for flushed := false; ; {
+		if err == nil {
+			flushed, err = j.journal.FlushedTo(ctx, last)
+		} else {
+			last, err = j.journal.Last(ctx)
+		}
+		if err == nil && flushed {
 			return nil
 		}
 		select {
