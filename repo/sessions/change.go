@@ -16,7 +16,8 @@ import (
 // no call of this process gives the older session, but for one case: under write_behind, a
 // later end alone, of a session that goes on for a minute at least, waits in the journal,
 // and ValidateSession gives the earlier end until that is flushed. It never brings a
-// session back that has ended meanwhile, or that somebody has shortened.
+// session back that has ended meanwhile, or that somebody has made to end sooner than this
+// caller saw; of later ends the latest lasts.
 func (r *Repo) UpdateSession(ctx context.Context, sessionToken string, patch Patch) result.Result[Updated] {
 	return result.Of(strategy.Follow(func() (Updated, error) { return r.update(ctx, sessionToken, patch) }))
 }
