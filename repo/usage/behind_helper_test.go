@@ -73,11 +73,14 @@ func (b *journalBundle) stream() string { return b.prefix + "{journal}:usage" }
 
 func (b *journalBundle) refused() string { return b.stream() + ":refused" }
 
-// length is of a stream.
-func (b *journalBundle) length(t *testing.T, stream string) int64 {
+// length is of a stream, in a Redis that may just have come back.
+func (b *journalBundle) length(t *testing.T, stream string) (n int64) {
 	t.Helper()
-	n, err := b.redis.Do(t.Context(), b.redis.B().Xlen().Key(stream).Build()).AsInt64()
-	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		var err error
+		n, err = b.redis.Do(t.Context(), b.redis.B().Xlen().Key(stream).Build()).AsInt64()
+		return err == nil
+	}, patience, time.Millisecond)
 	return n
 }
 
