@@ -75,7 +75,9 @@ func TestMove(t *testing.T) {
 	stale := b.create(laid(accounts.OpenAI)) // an earlier period on Redis leaves it
 	b.service().do("HSET", "openai:account:"+stale, "lastRefresh", "2026-01-02T03:04:05.678Z")
 	b.switchTo(strategy.PrimaryPostgres)
-	draw := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) //nolint:gosec // a test's draw
+	seed := uint64(time.Now().UnixNano()) //nolint:gosec // a test's draw
+	t.Log("seed", seed)
+	draw := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's draw
 	for i := range 30 {
 		platform := accounts.Platforms[i%10]
 		id := b.create(laid(platform))

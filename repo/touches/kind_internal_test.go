@@ -109,7 +109,7 @@ func TestOneBadEntryHurtsOnlyItself(t *testing.T) {
 					require.ErrorAs(t, errs[n], &refused)
 				case down:
 					require.Error(t, errs[n])
-					require.False(t, errors.As(errs[n], &refused))
+					require.NotErrorAs(t, errs[n], &refused)
 				default:
 					require.NoError(t, errs[n])
 					require.Contains(t, stored, number{n})
