@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,13 +75,31 @@ func newAlertsSetCmd(asJSON *bool) *cobra.Command {
 				a.Webhook = strings.TrimSpace(string(text))
 			}
 			return withClient(c.Context(), func(client *repo.Client) error {
-				return done(c, client.Monitoring.SetPerformanceAlert(c.Context(), a), *asJSON, "Set.")
+				return setAlert(c, client, a, *asJSON)
 			})
 		},
 	}
 	c.Flags().DurationVar(&hold, "for", 0, "how long it must hold")
 	c.Flags().StringVar(&webhook, "webhook", "", "the file that has the URL; - is standard input")
 	return c
+}
+
+// setAlert tells the id, too, by which it can be removed.
+func setAlert(c *cobra.Command, client *repo.Client, a monitoring.AlertConfig, asJSON bool) error {
+	status := client.Monitoring.SetPerformanceAlert(c.Context(), a)
+	if status.Err() != nil || asJSON {
+		return done(c, status, asJSON, "")
+	}
+	list, err := client.Monitoring.ListPerformanceAlerts(c.Context()).Get()
+	if err != nil {
+		return err
+	}
+	a.Duration = a.Duration.Truncate(time.Millisecond)
+	i := slices.IndexFunc(list.Alerts, func(set monitoring.Alert) bool { return set.AlertConfig == a })
+	if i < 0 { // somebody has removed it
+		return done(c, status, asJSON, "Set.")
+	}
+	return done(c, status, asJSON, "Set "+list.Alerts[i].ID+".")
 }
 
 func newAlertsRemoveCmd(asJSON *bool) *cobra.Command {

@@ -160,6 +160,8 @@ func TestImportRefuses(t *testing.T) {
 	parsed, err := url.Parse(at)
 	require.NoError(t, err)
 	password, _ := parsed.User.Password()
+	wrong, closed, nowhere := *parsed, *parsed, *parsed
+	wrong.User, closed.Host, nowhere.Host = url.UserPassword("", password+"s"), "127.0.0.1:1", "nowhere.invalid:6379"
 	for _, c := range []struct {
 		says string
 		code int
@@ -172,6 +174,9 @@ func TestImportRefuses(t *testing.T) {
 		{"at least one of the flags", exitUsage, []string{"--encryption-key-file", "x"}},
 		{"none of the others can be", exitUsage, []string{"--redis", at, "--file", csv, "--encryption-key-file", "x"}},
 		{"encryption-key-file", exitUsage, []string{"--redis", at}},
+		{"cannot connect to the legacy Redis: it refused the login\n", exitFailure, []string{"--redis", wrong.String(), "--encryption-key-file", keyFile(t, importKey)}},
+		{"nothing listens at its port\n", exitFailure, []string{"--redis", closed.String(), "--encryption-key-file", keyFile(t, importKey)}},
+		{"its host's name is not known\n", exitFailure, []string{"--redis", nowhere.String(), "--encryption-key-file", keyFile(t, importKey)}},
 	} {
 		p := relaystore(t, env, append([]string{"import"}, c.args...)...)
 		_, code := p.finish(t)

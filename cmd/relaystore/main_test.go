@@ -122,6 +122,10 @@ func TestUsage(t *testing.T) {
 	for line, want := range map[string]int{
 		"":                                 exitOK,
 		"dev --help":                       exitOK,
+		"help dev":                         exitOK,
+		"help keys list":                   exitOK,
+		"help nonsense":                    exitUsage,
+		"help keys nonsense":               exitUsage,
 		"nonsense":                         exitUsage,
 		"--nonsense":                       exitUsage,
 		"dev --nonsense":                   exitUsage,

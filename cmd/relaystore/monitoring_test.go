@@ -90,7 +90,7 @@ func TestAlertsCommand(t *testing.T) {
 	p.env = append(p.env, "RELAYSTORE_ALERT_SECRET="+base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32))))
 	file := filepath.Join(t.TempDir(), "url")
 	require.NoError(t, os.WriteFile(file, []byte("https://example.com/hook/se-cret\n"), 0o600))
-	p.run(exitOK, "alerts", "set", "errors.rate", ">", "0.5", "--for", "1m", "--webhook", file)
+	set, _ := p.run(exitOK, "alerts", "set", "errors.rate", ">", "0.5", "--for", "1m", "--webhook", file)
 	out, _ = p.run(exitOK, "alerts", "list")
 	require.Contains(t, out, "errors.rate > 0.5")
 	require.Contains(t, out, "example.com")
@@ -104,6 +104,7 @@ func TestAlertsCommand(t *testing.T) {
 	for _, bad := range [][]string{{"coffee", ">", "1"}, {"errors.rate", "=", "1"}, {"errors.rate", ">", "much"}, {"errors.rate", ">", "1", "--for", "-1s"}} {
 		p.run(exitUsage, append([]string{"alerts", "set"}, bad...)...)
 	}
+	require.Equal(t, "Set "+list.Alerts[0].ID+".\n", set)
 	p.run(exitOK, "alerts", "remove", list.Alerts[0].ID)
 	p.run(exitFailure, "alerts", "remove", list.Alerts[0].ID)
 	out, _ = p.run(exitOK, "alerts", "list")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -58,16 +59,20 @@ func runReplay(c *cobra.Command, path string, opts replay.Options, asJSON bool) 
 		return err
 	}
 	var rep replay.Report
+	var done atomic.Int64
 	begin := time.Now()
 	err = withClient(ctx, func(client *repo.Client) (err error) {
 		bar := newBar(c.ErrOrStderr(), trace.Rows, "replaying "+filepath.Base(path))
-		opts.Progress = func() { _ = bar.Add(1) }
+		opts.Progress = func() {
+			done.Add(1)
+			_ = bar.Add(1)
+		}
 		rep, err = replay.Run(ctx, client, trace, opts)
 		_ = bar.Exit()
 		return err
 	})
 	if errors.Is(err, context.Canceled) {
-		return interrupted("; run the same command to go on, no row counts twice")
+		return interrupted(" after %d of %d rows; run the same command to go on, no row counts twice", done.Load(), trace.Rows)
 	}
 	if err != nil {
 		return err

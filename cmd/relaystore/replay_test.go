@@ -88,16 +88,22 @@ func TestReplayRealTraces(t *testing.T) {
 	}
 }
 
+// recordedIn counts the rows that are recorded.
+func recordedIn(t *testing.T, url string) func() int {
+	t.Helper()
+	pool := testdb.Pool(t, url)
+	return func() (n int) {
+		require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM usage_requests").Scan(&n))
+		return n
+	}
+}
+
 func TestReplayAfterKill(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	env := serverEnv(t, url)
 	p := relaystore(t, env, "replay", "--callers", "2", sample)
-	pool := testdb.Pool(t, url)
-	recorded := func() (n int) {
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM usage_requests").Scan(&n))
-		return n
-	}
+	recorded := recordedIn(t, url)
 	require.Eventually(t, func() bool { return recorded() >= 20 }, patience, time.Millisecond)
 	require.NoError(t, p.Process.Kill())
 	_ = p.Wait()
@@ -108,6 +114,18 @@ func TestReplayAfterKill(t *testing.T) {
 	require.EqualValues(t, 400, rep.Requests)
 	require.Equal(t, sampleCost, rep.Cost.String())
 	require.GreaterOrEqual(t, rep.Duplicates, int64(stored))
+}
+
+func TestReplayIsInterrupted(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	p := relaystore(t, serverEnv(t, url), "replay", "--callers", "2", sample)
+	recorded := recordedIn(t, url)
+	require.Eventually(t, func() bool { return recorded() >= 20 }, patience, time.Millisecond)
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+	_, code := p.finish(t)
+	require.Equal(t, exitInterrupted, code)
+	require.Regexp(t, `^relaystore: interrupted after \d+ of 400 rows; run the same command to go on`, p.errors.String())
 }
 
 func TestReplayNamesTheBadRow(t *testing.T) {

@@ -61,7 +61,31 @@ func newRootCmd() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newAccountsCmd(), newAlertsCmd(), newBenchCmd(), newCleanupCmd(), newCostCmd(), newDemoCmd(), newDevCmd(), newHealthCmd(), newImportCmd(), newKeysCmd(), newKeysetCmd(), newMetricsCmd(), newMigrateCmd(), newQueriesCmd(), newReplayCmd(), newResealCmd(), newSessionsCmd(), newStatsCmd(), newStrategyCmd(), newTortureCmd(), newVerifyCmd(), newVersionCmd())
+	root.SetHelpCommand(newHelpCmd())
 	return root
+}
+
+// newHelpCmd is `relaystore help`, which refuses what is no command as all do.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		Args: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q for %q", rest[0], found.CommandPath())
+			}
+			return err
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			found, _, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
 }
 
 // watchBegin tells whether a command's RunE began: until then, an error is

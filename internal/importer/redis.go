@@ -50,7 +50,11 @@ func OpenRedis(url string) (*Redis, error) {
 	}
 	client, err := rueidis.NewClient(opt)
 	if err != nil {
-		return nil, result.New(result.CacheError, "cannot connect to the legacy Redis")
+		says := "cannot connect to the legacy Redis"
+		if why := result.Why(err); why != "" {
+			says += ": " + why
+		}
+		return nil, result.New(result.CacheError, "%s", says)
 	}
 	opened.Store(true)
 	return &Redis{client}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -76,33 +77,46 @@ func From(err error) *Error {
 	return of(fromType(err), err).because(err)
 }
 
-// refusals are why PostgreSQL lets nobody in.
+// refusals are why a server lets nobody in, by PostgreSQL's states and Redis' words.
 var refusals = map[string]string{
 	"28000": "it refused the login",
 	"28P01": "it refused the login",
 	"3D000": "it has no database of that name",
+
+	"WRONGPASS": "it refused the login",
+	"NOAUTH":    "it refused the login",
+	"NOPERM":    "it refused the login",
 }
 
-// because says why a connection failed, in words of its own: the cause's hold the URL.
+// because says why a connection failed.
 func (e *Error) because(err error) *Error {
 	if e.Code != ConnectionFailed {
 		return e
 	}
-	var pg *pgconn.PgError
-	var unknown *net.DNSError
-	var why string
-	switch {
-	case errors.As(err, &pg):
-		why = refusals[pg.Code]
-	case errors.Is(err, syscall.ECONNREFUSED):
-		why = "nothing listens at its port"
-	case errors.As(err, &unknown):
-		why = "its host's name is not known"
-	}
-	if why != "" {
+	if why := Why(err); why != "" {
 		e.Message += ": " + why
 	}
 	return e
+}
+
+// Why says why a connection to a server failed, in words of its own: the cause's hold the
+// URL. It is empty for what users can do nothing about.
+func Why(err error) string {
+	var pg *pgconn.PgError
+	var unknown *net.DNSError
+	redis, answered := rueidis.IsRedisErr(err)
+	switch {
+	case errors.As(err, &pg):
+		return refusals[pg.Code]
+	case answered:
+		word, _, _ := strings.Cut(redis.Error(), " ")
+		return refusals[word]
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at its port"
+	case errors.As(err, &unknown):
+		return "its host's name is not known"
+	}
+	return ""
 }
 
 func fromSQLState(pg *pgconn.PgError, err error) *Error {

@@ -177,6 +177,20 @@ func (p *redisProcess) requireTotals(t *testing.T, records []Record) {
 	}
 }
 
+// The ledger is compared wherever usage lies, and it is said what is not.
+func TestVerifyOnRedis(t *testing.T) {
+	t.Parallel()
+	b := setupRedis(t, 1)
+	p := b.movable(t)
+	rep, err := p.Verify(t.Context(), VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "what is counted in Redis, where usage is now", rep.Unchecked)
+	p.move(t, onPostgres)
+	rep, err = p.Verify(t.Context(), VerifyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, rep.Unchecked)
+}
+
 // A Redis that has counted more than PostgreSQL knows is refused, and stays as it is.
 func TestMoveRefusesWhatWasNotImported(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +43,11 @@ func (r *Repo) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, er
 		return VerifyReport{}, errVerifyInTx
 	}
 	v := r.verification(opts)
-	if err := v.run(ctx); err != nil {
+	err := v.run(ctx)
+	if r.onRedis() != nil {
+		v.report.Unchecked = strings.TrimPrefix(v.report.Unchecked+"; what is counted in Redis, where usage is now", "; ")
+	}
+	if err != nil {
 		return v.report, result.From(err)
 	}
 	return v.report, nil
