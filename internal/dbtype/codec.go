@@ -10,26 +10,27 @@ import (
 
 // Register teaches a connection to speak the binary format of the types that a
 // batch of usage has by the hundred. pgx encodes a uuid.UUID through its text, in
-// 1,160 ns and 20 allocations, and a Decimal in 276 ns; here it is 65 and 60. It
-// costs one look-up where it was done before.
+// 1,160 ns and 20 allocations, and a Decimal in 276 ns; here it is 65 and 60, and
+// nothing is allocated for an element of an array. It costs one look-up where it was
+// done before.
 func Register(m *pgtype.Map) {
 	if t, ok := m.TypeForOID(pgtype.UUIDOID); ok {
 		if _, done := t.Codec.(uuidCodec); done {
 			return
 		}
 	}
-	for _, t := range []struct {
-		name       string
-		oid, array uint32
-		codec      pgtype.Codec
-	}{
-		{"uuid", pgtype.UUIDOID, pgtype.UUIDArrayOID, uuidCodec{}},
-		{"numeric", pgtype.NumericOID, pgtype.NumericArrayOID, decimalCodec{}},
-	} {
-		element := &pgtype.Type{Name: t.name, OID: t.oid, Codec: t.codec}
-		m.RegisterType(element)
-		m.RegisterType(&pgtype.Type{Name: "_" + t.name, OID: t.array, Codec: &pgtype.ArrayCodec{ElementType: element}})
-	}
+	m.RegisterType(&pgtype.Type{Name: "uuid", OID: pgtype.UUIDOID, Codec: uuidCodec{}})
+	m.RegisterType(&pgtype.Type{Name: "numeric", OID: pgtype.NumericOID, Codec: decimalCodec{}})
+	registerArray(m, "uuid", pgtype.UUIDArrayOID, appendUUID)
+	registerArray(m, "numeric", pgtype.NumericArrayOID, appendDecimal)
+	registerArray(m, "int8", pgtype.Int8ArrayOID, appendInt64)
+	registerArray(m, "text", pgtype.TextArrayOID, appendText)
+	registerArray(m, "timestamptz", pgtype.TimestamptzArrayOID, appendTime)
+}
+
+func registerArray[T any](m *pgtype.Map, element string, oid uint32, a appender[T]) {
+	t, _ := m.TypeForName(element)
+	m.RegisterType(&pgtype.Type{Name: "_" + element, OID: oid, Codec: &arrayCodec[T]{pgtype.ArrayCodec{ElementType: t}, a}})
 }
 
 // uuidCodec is pgx's, with a short way for uuid.UUID.
@@ -79,11 +80,10 @@ type decimalCodec struct{ pgtype.NumericCodec }
 
 // PlanEncode knows Decimal in binary; pgx knows the rest.
 func (c decimalCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
-	inner := c.NumericCodec.PlanEncode(m, oid, format, value)
 	if _, ok := value.(Decimal); ok && format == pgtype.BinaryFormatCode {
-		return encodeDecimal{inner}
+		return encodeDecimal{}
 	}
-	return inner
+	return c.NumericCodec.PlanEncode(m, oid, format, value)
 }
 
 // NUMERIC's binary form is a count of digits, the weight of the first one, a sign,
@@ -98,17 +98,24 @@ const (
 	maxPlaces = 64
 )
 
-type encodeDecimal struct{ other pgtype.EncodePlan }
+// otherDecimal is pgx's way for a Decimal that does not fit an int64.
+var otherDecimal = pgtype.NumericCodec{}.PlanEncode(nil, pgtype.NumericOID, pgtype.BinaryFormatCode, Decimal{})
 
-// Encode appends NUMERIC's binary form; what does not fit an int64 is left to pgx.
-func (e encodeDecimal) Encode(value any, buf []byte) ([]byte, error) {
+type encodeDecimal struct{}
+
+// Encode appends NUMERIC's binary form.
+func (encodeDecimal) Encode(value any, buf []byte) ([]byte, error) {
 	d, ok := value.(Decimal)
 	if !ok {
 		return nil, fmt.Errorf("cannot encode %T as a numeric", value)
 	}
+	return appendDecimal(buf, d)
+}
+
+func appendDecimal(buf []byte, d Decimal) ([]byte, error) {
 	places := -int(d.Exponent())
 	if places < 0 || places > maxPlaces || d.NumDigits() > maxDigits {
-		return e.other.Encode(value, buf)
+		return otherDecimal.Encode(d, buf)
 	}
 	n, sign := d.CoefficientInt64(), uint16(0)
 	if n < 0 {

@@ -2,6 +2,7 @@ package dbtype_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -36,6 +37,33 @@ func TestDecimalOnTheWire(t *testing.T) {
 	})
 }
 
+// TestArraysOnTheWire compares with pgx's own encoding, by what a reader makes of it.
+func TestArraysOnTheWire(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		requireSame(rt, pgtype.UUIDArrayOID, rapid.Custom(func(rt *rapid.T) uuid.UUID {
+			return uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "id"))
+		}))
+		requireSame(rt, pgtype.Int8ArrayOID, rapid.Int64())
+		requireSame(rt, pgtype.TextArrayOID, rapid.String())
+		requireSame(rt, pgtype.TimestamptzArrayOID, rapid.Custom(func(rt *rapid.T) time.Time {
+			return time.Unix(rapid.Int64Range(-1e10, 1e10).Draw(rt, "s"), rapid.Int64Range(0, 999_999_999).Draw(rt, "ns"))
+		}))
+	})
+}
+
+func requireSame[T any](rt *rapid.T, oid uint32, values *rapid.Generator[T]) {
+	array := rapid.SliceOfN(values, 0, 5).Draw(rt, "array")
+	var ours, theirs []T
+	for m, into := range map[*pgtype.Map]*[]T{registered(): &ours, pgtype.NewMap(): &theirs} {
+		wire, err := m.Encode(oid, pgtype.BinaryFormatCode, array, nil)
+		require.NoError(rt, err)
+		require.NoError(rt, pgtype.NewMap().Scan(oid, pgtype.BinaryFormatCode, wire, into))
+	}
+	require.Equal(rt, theirs, ours)
+	require.Len(rt, ours, len(array))
+}
+
 // TestServerReadsThem sends arrays to PostgreSQL and takes them back, and its text.
 func TestServerReadsThem(t *testing.T) {
 	t.Parallel()
@@ -45,9 +73,9 @@ func TestServerReadsThem(t *testing.T) {
 	dbtype.Register(conn.Conn().TypeMap())
 	dbtype.Register(conn.Conn().TypeMap()) // changes nothing
 	ids := []uuid.UUID{uuid.New(), uuid.Nil}
-	texts := []string{"0", "0.000000000001", "-1.5", "999999999999.999999999999", "123456789012.3", "10000", "0.0001", "1e15", "-99999999"}
+	numerals := []string{"0", "0.000000000001", "-1.5", "999999999999.999999999999", "123456789012.3", "10000", "0.0001", "1e15", "-99999999"}
 	var numbers []dbtype.Decimal
-	for _, text := range texts {
+	for _, text := range numerals {
 		numbers = append(numbers, dbtype.Decimal{Decimal: decimal.RequireFromString(text)})
 	}
 	var gotIDs []uuid.UUID
@@ -59,10 +87,23 @@ func TestServerReadsThem(t *testing.T) {
 	for i, id := range ids {
 		require.Equal(t, id.String(), idTexts[i])
 	}
-	for i, text := range texts {
+	for i, text := range numerals {
 		want := decimal.RequireFromString(text)
 		require.True(t, want.Equal(gotNumbers[i].Decimal), text)
 		require.True(t, want.Equal(decimal.RequireFromString(numberTexts[i])), text)
+	}
+	texts, counts := []string{"", "a", "ü"}, []int64{-1, 0, 1 << 62}
+	times := []time.Time{time.Unix(0, 0).UTC(), time.Date(1999, 12, 31, 23, 59, 59, 999_999_000, time.UTC), time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC)}
+	var gotTexts, noTexts []string
+	var gotCounts []int64
+	var gotTimes []time.Time
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT $1::text[], $2::bigint[], $3::timestamptz[], $4::text[]", texts, counts, times, []string{}).
+		Scan(&gotTexts, &gotCounts, &gotTimes, &noTexts))
+	require.Equal(t, texts, gotTexts)
+	require.Equal(t, counts, gotCounts)
+	require.Equal(t, []string{}, noTexts)
+	for i, at := range times {
+		require.True(t, at.Equal(gotTimes[i]), at)
 	}
 	var one uuid.UUID
 	require.NoError(t, conn.QueryRow(t.Context(), "SELECT $1::uuid", ids[0]).Scan(&one))

@@ -25,7 +25,7 @@ var errJournalFull = errors.New("the journal is full")
 
 func newBehind(r *Repo, j *cache.Journal) *behind {
 	b := &behind{repo: r, journal: j, knocking: semaphore.NewWeighted(maxKnocking)}
-	b.writer = newWriter(b.append)
+	b.writer = newWriter(r.Primary.OpTimeout, b.append)
 	return b
 }
 
@@ -33,6 +33,11 @@ func newBehind(r *Repo, j *cache.Journal) *behind {
 // them. Those whose primary has moved under way follow it.
 func (r *Repo) write(ctx context.Context, entries []entry) []*waiting {
 	all := r.writeHere(ctx, entries)
+	if len(moved(all)) == 0 {
+		return all
+	}
+	ctx, cancel := r.Primary.Bounded(ctx)
+	defer cancel()
 	for at := moved(all); len(at) > 0; at = moved(all) {
 		again := make([]entry, len(at))
 		for i, n := range at {
@@ -59,10 +64,14 @@ func (r *Repo) writeHere(ctx context.Context, entries []entry) []*waiting {
 	redis := r.onRedis()
 	switch {
 	case redis != nil:
+		ctx, cancel := r.Primary.Bounded(ctx)
+		defer cancel()
 		return r.ofKnownKeys(ctx, r.Keys.Redis() == nil, entries, func(ctx context.Context, known []entry) []*waiting {
 			return r.writeRedis(ctx, redis, known)
 		})
 	case r.Primary.InTx():
+		ctx, cancel := r.Primary.Bounded(ctx)
+		defer cancel()
 		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writeInTx)
 	case r.behind == nil || r.through.Load():
 		return r.ofKnownKeys(ctx, r.Keys.Redis() != nil, entries, r.writer.write)

@@ -107,7 +107,7 @@ func TestFallbackMeetsTheFlush(t *testing.T) {
 		go func() {
 			defer close(done)
 			b.commitAll(b.writer, batch)
-			batch[0].left.Wait()
+			<-batch[0].left.none
 		}()
 		require.Eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1

@@ -68,7 +68,7 @@ func TestOpenTransactionHoldsUpNobodyElse(t *testing.T) {
 		} else {
 			require.NoError(t, tx.Rollback(t.Context()))
 		}
-		left.Wait()
+		<-left.none
 		first, second := all[100].outcome, all[200].outcome
 		require.NoError(t, errors.Join(first.err, second.err))
 		require.Equal(t, commit, first.duplicate && second.duplicate)

@@ -126,6 +126,7 @@ func checkTime(t, now time.Time) (time.Time, error) {
 // requestHash is 16 bytes of SHA-256: two of 10¹² requestIds share one with a
 // probability of about 10⁻¹⁵.
 func requestHash(key uuid.UUID, requestID string) uuid.UUID {
-	sum := sha256.Sum256(append(key[:], requestID...))
-	return uuid.UUID(sum[:16])
+	text := make([]byte, 0, len(key)+maxRequestID) // longer ones of more bytes than characters grow
+	sum := sha256.Sum256(append(append(text, key[:]...), requestID...))
+	return uuid.UUID(sum[:len(key)])
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,16 +82,15 @@ func (r *Repo) flush(entries []string) []error {
 	outcomes := make([]error, len(entries))
 	batch := make([]*waiting, 0, len(entries))
 	at := make([]int, 0, len(entries))
-	var left sync.WaitGroup
+	left := newCountdown(len(entries)) // nobody waits for it
 	for i, text := range entries {
 		e, err := decodeEntry(text)
 		if err != nil {
 			outcomes[i] = &cache.RefusedError{Reason: err.Error()}
 			continue
 		}
-		batch, at = append(batch, &waiting{entry: e, left: &left}), append(at, i)
+		batch, at = append(batch, &waiting{entry: e, left: left}), append(at, i)
 	}
-	left.Add(len(batch))
 	if len(batch) > 0 {
 		r.flushBatch(batch)
 	}

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +106,33 @@ func TestGivenUpInTheQueue(t *testing.T) {
 	release()
 	waitStarted()
 	b.requireRequests(t, lanes)
+}
+
+// TestBoundWithoutADeadline gives up calls that have no deadline of their own, one for
+// want of room and one that has it and no lane.
+func TestBoundWithoutADeadline(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}, lanes), make(chan struct{})
+	w := newWriter(20*time.Millisecond, func(batch []*waiting) {
+		entered <- struct{}{}
+		<-release
+		for _, p := range batch {
+			p.finish(outcome{})
+		}
+	})
+	w.room = semaphore.NewWeighted(lanes + 1)
+	errs := make([]error, lanes)
+	var inLanes sync.WaitGroup
+	for i := range lanes {
+		inLanes.Go(func() { errs[i] = w.write(t.Context(), make([]entry, 1))[0].outcome.err })
+		<-entered
+	}
+	require.ErrorIs(t, w.write(t.Context(), make([]entry, 2))[1].outcome.err, result.PoolExhausted, "no room")
+	require.ErrorIs(t, w.write(t.Context(), make([]entry, 1))[0].outcome.err, result.PoolExhausted, "no lane")
+	close(release)
+	inLanes.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.NoError(t, w.close(t.Context()))
 }
 
 // TestStartedIsWaitedFor cancels a call whose record is on its way: it tells the

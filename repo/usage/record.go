@@ -38,8 +38,6 @@ func (r *Repo) record(ctx context.Context, keyField string, rec Record) result.S
 	if err := ctx.Err(); err != nil {
 		return result.StatusOf(err)
 	}
-	ctx, cancel := r.Primary.Bounded(ctx)
-	defer cancel()
 	w := r.write(ctx, []entry{e})[0]
 	return w.result().status(keyField)
 }
@@ -67,8 +65,6 @@ func (r *Repo) RecordUsageBatch(ctx context.Context, recs []Record) []result.Sta
 	var entries []entry
 	var places []int
 	flush := func() {
-		ctx, cancel := r.Primary.Bounded(ctx)
-		defer cancel()
 		for i, w := range r.write(ctx, entries) {
 			answers[places[i]] = w.result().status("apiKeyId")
 		}

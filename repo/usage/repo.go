@@ -64,7 +64,7 @@ func New(cfg Config) *Repo {
 	r := &Repo{Config: cfg, queries: q, months: months{queries: q}, beside: semaphore.NewWeighted(maxBeside), now: time.Now}
 	r.keys = newKnownKeys(r)
 	r.compactor = startCompactor(r)
-	r.writer = newWriter(func(batch []*waiting) { r.commitAll(r.writer, batch) })
+	r.writer = newWriter(cfg.Primary.OpTimeout, func(batch []*waiting) { r.commitAll(r.writer, batch) })
 	r.horizon.Store(&firstTime)
 	if cfg.Journal != nil {
 		r.behind = newBehind(r, cfg.Journal)

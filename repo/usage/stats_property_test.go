@@ -3,7 +3,6 @@ package usage
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -84,11 +83,6 @@ func writeBatch(t *testing.T, b *bundle, entries []entry) {
 
 // queued makes a batch of entries whose callers do not wait.
 func queued(entries ...entry) []*waiting {
-	batch := make([]*waiting, len(entries))
-	var left sync.WaitGroup
-	left.Add(len(entries))
-	for i, e := range entries {
-		batch[i] = &waiting{entry: e, left: &left}
-	}
+	batch, _ := await(entries)
 	return batch
 }

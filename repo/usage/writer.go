@@ -3,8 +3,10 @@ package usage
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -26,6 +28,7 @@ const (
 // transaction (group commit). A call that finds nobody waits for nobody.
 type writer struct {
 	commit  func([]*waiting)
+	bound   time.Duration // of a call without a deadline
 	room    *semaphore.Weighted
 	batches batchMeter
 
@@ -37,8 +40,8 @@ type writer struct {
 	idle    chan struct{} // closed when closing and nothing is at work
 }
 
-func newWriter(commit func([]*waiting)) *writer {
-	return &writer{commit: commit, room: semaphore.NewWeighted(maxWaiting), idle: make(chan struct{})}
+func newWriter(bound time.Duration, commit func([]*waiting)) *writer {
+	return &writer{commit: commit, bound: bound, room: semaphore.NewWeighted(maxWaiting), idle: make(chan struct{})}
 }
 
 // waiting is an entry whose caller waits for what becomes of it.
@@ -46,9 +49,27 @@ type waiting struct {
 	entry
 
 	started atomic.Bool // or given up by its caller: whoever sets it decides
-	left    *sync.WaitGroup
+	left    *countdown
 	outcome outcome
 	unsure  bool // the journal, or an earlier try, may have it, too
+}
+
+// countdown is of the entries of a call that are not decided.
+type countdown struct {
+	n    atomic.Int64
+	none chan struct{} // closed when there are none
+}
+
+func newCountdown(n int) *countdown {
+	c := &countdown{none: make(chan struct{})}
+	c.n.Store(int64(n))
+	return c
+}
+
+func (c *countdown) done() {
+	if c.n.Add(-1) == 0 {
+		close(c.none)
+	}
 }
 
 // outcome is what became of an entry.
@@ -60,28 +81,41 @@ type outcome struct {
 
 func (w *waiting) finish(o outcome) {
 	w.outcome = o
-	w.left.Done()
+	w.left.done()
 }
 
-// await gives entries as they wait to be decided; left is how many are not.
-func await(entries []entry) (all []*waiting, left *sync.WaitGroup) {
-	all, left = make([]*waiting, len(entries)), new(sync.WaitGroup)
-	left.Add(len(entries))
+// await gives entries as they wait to be decided.
+func await(entries []entry) (all []*waiting, left *countdown) {
+	all, left = make([]*waiting, len(entries)), newCountdown(len(entries))
+	waits := make([]waiting, len(entries))
 	for i := range entries {
-		all[i] = &waiting{entry: entries[i], left: left}
+		waits[i].entry, waits[i].left = entries[i], left
+		all[i] = &waits[i]
 	}
 	return all, left
 }
 
 // write queues entries and gives their outcomes when all are decided. Those that
-// have not been started when ctx ends are not written; those that have been are
-// waited for.
+// have not been started when ctx ends, or after bound where it has no deadline, are not
+// written; those that have been are waited for.
 func (w *writer) write(ctx context.Context, entries []entry) []*waiting {
+	if len(entries) == 0 {
+		return nil
+	}
 	all, left := await(entries)
 	n := int64(len(all))
-	if err := w.room.Acquire(ctx, n); err != nil {
-		giveUp(ctx, all)
-		return all
+	_, bounded := ctx.Deadline()
+	if !w.room.TryAcquire(n) {
+		if !bounded {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, w.bound)
+			defer cancel()
+			bounded = true
+		}
+		if err := w.room.Acquire(ctx, n); err != nil {
+			giveUp(err, all)
+			return all
+		}
 	}
 	defer w.room.Release(n)
 	if !w.enqueue(all) {
@@ -90,19 +124,31 @@ func (w *writer) write(ctx context.Context, entries []entry) []*waiting {
 		}
 		return all
 	}
-	stop := context.AfterFunc(ctx, func() { giveUp(ctx, all) })
-	left.Wait()
-	stop()
+	var late <-chan time.Time
+	if !bounded { // a timer costs less than a context that has one
+		timer := time.NewTimer(w.bound)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-left.none:
+		return all
+	case <-ctx.Done():
+		giveUp(ctx.Err(), all)
+	case <-late:
+		giveUp(context.DeadlineExceeded, all)
+	}
+	<-left.none
 	return all
 }
 
 var errClosed = result.New(result.ConnectionFailed, "the client is closed")
 
-// giveUp takes back what has not been started.
-func giveUp(ctx context.Context, all []*waiting) {
+// giveUp takes back what has not been started, since a context ended so.
+func giveUp(why error, all []*waiting) {
 	err := error(result.New(result.PoolExhausted, "the deadline passed before the record's turn came"))
-	if errors.Is(ctx.Err(), context.Canceled) {
-		err = ctx.Err()
+	if errors.Is(why, context.Canceled) {
+		err = why
 	}
 	for _, p := range all {
 		if p.started.CompareAndSwap(false, true) {
@@ -134,9 +180,11 @@ func (w *writer) lane() {
 	}
 }
 
-// take starts up to maxBatch of what is queued. It gives nothing when the lane
-// may end.
+// take starts up to maxBatch of what is queued. It gives nothing when the lane may end.
+// First it lets those run who are about to queue something, as the callers of the last
+// batch are: else every eighth batch is of one record.
 func (w *writer) take() []*waiting {
+	runtime.Gosched()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	batch := make([]*waiting, 0, min(len(w.queue), maxBatch))
