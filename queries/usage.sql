@@ -257,7 +257,8 @@ DELETE FROM usage_requests WHERE request_hash IN (
 -- cells come from the tiers, each over its own ranges, plus pending batches; cells
 -- that a bound cuts (torn) from the records; one statement, so one snapshot. OFFSET
 -- 0 lets the planner read only by the range: else it may read all of it (540,000
--- records in 90 ms). One key: primary keys of the tiers. At most row_limit rows.
+-- records in 90 ms). One key: primary keys of the tiers, usage_records_batch. At most
+-- row_limit rows.
 SELECT
     greatest(width_bucket(c.at, @bounds::timestamptz[]), 1)::int AS slot,
     c.model,
@@ -281,9 +282,13 @@ FROM (
     UNION ALL
     SELECT p.occurred_at, p.api_key_id, p.account_id, p.model,
         p.requests, p.input_tokens, p.output_tokens, p.cache_creation_tokens, p.cache_read_tokens, p.total_tokens, p.cost
-    FROM usage_pending_records p
-    WHERE p.last_at >= @range_start AND p.first_at < @range_end
-        AND p.api_key_id = @api_key_id AND p.occurred_at >= @range_start AND p.occurred_at < @range_end AND p.bucket <> ALL (@torn::timestamptz[])
+    FROM usage_pending b
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_records q
+        WHERE q.batch_id = b.batch_id AND q.api_key_id = @api_key_id AND q.occurred_at BETWEEN b.first_at AND b.last_at
+        OFFSET 0) AS p
+    WHERE b.last_at >= @range_start AND b.first_at < @range_end AND p.occurred_at >= @range_start AND p.occurred_at < @range_end
+        AND date_bin('15 minutes', p.occurred_at, '2000-01-01T00:00:00Z') <> ALL (@torn::timestamptz[])
     UNION ALL
     SELECT r.occurred_at, r.api_key_id, r.account_id, r.model,
         r.requests, r.input_tokens, r.output_tokens, r.cache_creation_tokens, r.cache_read_tokens, r.total_tokens, r.cost

@@ -51,6 +51,7 @@ var filled = map[int64]string{
 		INSERT INTO legacy_objects VALUES (now(), 'user', 'a', sha256('a'))`,
 	14: `UPDATE storage_primaries SET step = 'copying', holder = gen_random_uuid(), lease_expires_at = now(), began_at = now() WHERE data_type = 'apikey'`,
 	15: `UPDATE accounts SET status_at = now()`,
+	16: `SELECT`, // its rows are those of the ledger
 }
 
 // Up and down by one, over rows of every older version and of its own.

@@ -40,7 +40,7 @@ func TestMigrateForAPerson(t *testing.T) {
 		{"up", "the schema is at version"},
 		{"up", "The schema is up to date"},
 		{"status", "00002_api_keys.sql"},
-		{"version", "15"},
+		{"version", "16"},
 		{"down", "Took back migration"},
 	} {
 		p := relaystore(t, env, "migrate", c.command)
