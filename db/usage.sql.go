@@ -504,7 +504,7 @@ type UsageCompactRow struct {
 // a time. Where fewer records are found than the batches have, which a plan from
 // before a month was attached may do, it fails (division_by_zero) and has done
 // nothing. Batches' records are found by usage_records_batch, rows by primary keys. A
-// cell's counts fit a bigint, whose sums are cheaper: they are of 256 batches of up to
+// cell's counts fit a bigint, whose sums are cheaper: they are of 512 batches of up to
 // 1,024 records with less than 2⁴² tokens each. One row.
 //
 //	WITH turn AS MATERIALIZED (
@@ -1063,7 +1063,7 @@ SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_t
 
 // For the statements that follow in a transaction. Their plans look dear where a
 // partition has not been analyzed yet, and compiling them takes ten times as long as
-// running them (compactions of 1.2 s, figures of 80 ms). A process that is stopped in
+// running them (compactions of 1.2 s). A process that is stopped in
 // the middle must not keep the compactor's lock.
 //
 //	SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', '10s', true)

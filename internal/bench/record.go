@@ -117,12 +117,20 @@ func (r *RecordReport) measure(ctx context.Context, o RecordOptions, b *bare, l 
 		lag, stats = max(lag, l.lag), max(stats, percentile(l.reads, 0.99))
 		return x, err
 	}
+	calmed := func(once func(context.Context) (float64, error)) func(context.Context) (float64, error) {
+		return func(ctx context.Context) (float64, error) {
+			if err := calm(ctx, l.conn); err != nil {
+				return 0, err
+			}
+			return once(ctx)
+		}
+	}
 	all := []measurement{
-		{&r.InsertPerSecond, 0, b.insertPerSecond},
-		{&r.InsertP50Ms, 3, b.insertP50Ms},
-		{&r.UnnestPerSecond, 0, b.unnestPerSecond},
-		{&r.StatementPerSecond, 0, b.statementPerSecond},
-		{&r.RecordsPerSecond, 0, rate},
+		{&r.InsertPerSecond, 0, calmed(b.insertPerSecond)},
+		{&r.InsertP50Ms, 3, calmed(b.insertP50Ms)},
+		{&r.UnnestPerSecond, 0, calmed(b.unnestPerSecond)},
+		{&r.StatementPerSecond, 0, calmed(b.statementPerSecond)},
+		{&r.RecordsPerSecond, 0, calmed(rate)},
 		{&r.P50Ms, 3, func(context.Context) (float64, error) { return p50, nil }},
 		{&r.P99Ms, 3, func(context.Context) (float64, error) { return p99, nil }},
 	}

@@ -15,11 +15,11 @@ import (
 
 const (
 	// compactEvery is the pause between compactions while records come in.
-	compactEvery = 100 * time.Millisecond
+	compactEvery = 250 * time.Millisecond
 	// sweepEvery finds what dead processes left pending, and trims requestIds.
 	sweepEvery = 10 * time.Second
 	// compactBatches bounds the batches of one statement, trimRows its rows.
-	compactBatches = 256
+	compactBatches = 512
 	trimRows       = 10_000
 	// compactLock is the advisory lock of whoever compacts; the number is ours alone.
 	compactLock = 7_246_182_519_001

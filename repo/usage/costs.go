@@ -37,7 +37,7 @@ func (r *Repo) costs(ctx context.Context, q CostQuery) (CostAnalysis, error) {
 	var cells, accounts []db.UsageStatsByKeyRow
 	var imported spans
 	var names map[uuid.UUID]string
-	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if q.GroupBy == ByAccount {
 			cells, accounts, err = r.bothCells(ctx, c, &days)
 		} else {

@@ -37,7 +37,7 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	var cells []db.UsageStatsByKeyRow
 	var imported spans
 	var names map[uuid.UUID]string
-	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		if cells, err = r.cells(ctx, c, &plan); err != nil {
 			return err
 		}
@@ -59,20 +59,6 @@ func (r *Repo) stats(ctx context.Context, q StatsQuery) (Stats, error) {
 		s.Stats[i].Approximate = true
 	}
 	return s, nil
-}
-
-// snapshot is for figures of several statements that must agree. A transaction has
-// settings of its own.
-func (r *Repo) snapshot(ctx context.Context, f func(context.Context, db.DBTX) error) error {
-	return r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) error {
-		if r.Primary.InTx() {
-			return f(ctx, c)
-		}
-		if err := r.queries.UsageSettings(ctx, c); err != nil {
-			return err
-		}
-		return f(ctx, c)
-	})
 }
 
 // plan is a checked query in the database's terms.

@@ -73,7 +73,7 @@ func (r *Repo) sumsOf(ctx context.Context, scope Scope, ids []string, bounds []t
 		return nil, err
 	}
 	var rows []db.UsageSumsRow
-	err = r.snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
+	err = r.Primary.Snapshot(ctx, func(ctx context.Context, c db.DBTX) (err error) {
 		rows, err = r.queries.UsageSums(ctx, c, db.UsageSumsParams{
 			Scope: string(scope), Ids: parsed, Bounds: bounds, RangeStart: bounds[0], RangeEnd: bounds[len(bounds)-1], RowLimit: maxCells,
 		})
