@@ -18,8 +18,7 @@ func TestCounters(t *testing.T) {
 	first, second := b.process(), b.process()
 	b.primary.set(key, "one")
 	b.settled(key)
-	b.cached(first, key, "one")
-	b.becomes(func() bool { return b.stored(key) == "one" })
+	b.filled(first, key, "one")
 
 	before, reads := second.Counters()[kind], b.primary.reads.Load()
 	for range 20 {
@@ -43,8 +42,7 @@ func TestRedisHitsCount(t *testing.T) {
 	first, second := b.process(), b.process()
 	b.primary.set(key, "one")
 	b.settled(key)
-	b.cached(first, key, "one")
-	b.becomes(func() bool { return b.stored(key) == "one" })
+	b.filled(first, key, "one")
 	require.Equal(t, "one", b.get(second, key))
 	require.Equal(t, cache.Counters{Hits: 1}, second.Counters()[kind])
 }

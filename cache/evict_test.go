@@ -113,7 +113,7 @@ func TestAnOldLoadDoesNotReplaceALaterOne(t *testing.T) {
 	later := b.hold(third, key)
 	require.Equal(t, "old", fill())
 	require.Equal(t, "new", later())
-	b.becomes(func() bool { return b.stored(key) == "new" })
+	b.filled(third, key, "new")
 	b.becomes(func() bool { return b.get(other, key) == "new" })
 }
 

@@ -37,7 +37,7 @@ func TestFailoverBringsNoRecordBack(t *testing.T) {
 	b := setup(t)
 	p, other := b.proxied(), b.proxied()
 	b.primary.secretly(key, "one")
-	b.becomes(func() bool { return b.get(p, key) == "one" && b.stored(key) == "one" })
+	b.filled(p, key, "one")
 	name, beat := b.heartbeat()
 	old := b.raw(key)
 	b.write(p, key, "two")

@@ -17,7 +17,7 @@ func (b *bundle) stale() *process {
 	b.t.Helper()
 	writer := b.proxied()
 	b.primary.secretly(key, "one")
-	b.becomes(func() bool { return b.get(writer, key) == "one" && b.stored(key) == "one" })
+	b.filled(writer, key, "one")
 	b.proxy.Cut()
 	b.primary.secretly(key, "two")
 	b.evict(writer, key)

@@ -60,8 +60,7 @@ func TestAnAnswerOfRedisNeedsItsTicket(t *testing.T) {
 	b := setup(t)
 	other := b.process()
 	b.primary.secretly(key, "old")
-	b.cached(other, key, "old")
-	b.becomes(func() bool { return b.stored(key) == "old" })
+	b.filled(other, key, "old")
 	var p *process
 	b.source.Decode = func(record []byte) (*string, error) {
 		p.Push("")

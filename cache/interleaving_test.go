@@ -118,7 +118,7 @@ func TestTheTombstoneMatters(t *testing.T) {
 			b := setup(t)
 			writer, reader := b.process(), b.process()
 			b.primary.secretly(key, "old")
-			b.becomes(func() bool { return b.get(reader, key) == "old" && b.stored(key) == "old" })
+			b.filled(reader, key, "old")
 			b.drop(key)
 			b.primary.secretly(key, "new")
 			if name == "with" {
@@ -149,7 +149,7 @@ func TestTheFenceMatters(t *testing.T) {
 	b := setup(t)
 	writer, bare := b.process(), b.process()
 	b.primary.secretly(key, "old")
-	b.becomes(func() bool { return b.get(bare, key) == "old" && b.stored(key) == "old" })
+	b.filled(bare, key, "old")
 	b.primary.secretly(key, "new")
 	writer.Fence(key)
 	require.Equal(t, "new", b.get(writer, key))

@@ -33,8 +33,7 @@ func setupPair(t *testing.T) *pair {
 func (p *pair) replicate(by *process, text string) {
 	p.t.Helper()
 	p.primary.secretly(key, text)
-	p.cached(by, key, text)
-	p.becomes(func() bool { return p.stored(key) == text })
+	p.filled(by, key, text)
 	p.becomes(func() bool {
 		raw, err := p.onSecond.Do(p.t.Context(), p.onSecond.B().Get().Key(by.Name(kind, key)).Build()).ToString()
 		return err == nil && raw == p.raw(key)
@@ -131,8 +130,7 @@ func TestOneConnection(t *testing.T) {
 	}
 	p := b.proxied()
 	b.primary.secretly(key, "one")
-	b.cached(p, key, "one")
-	b.becomes(func() bool { return b.stored(key) == "one" })
+	b.filled(p, key, "one")
 	b.write(p, key, "two")
 	b.cached(p, key, "two")
 	require.Equal(t, 1, b.proxy.Accepted())
