@@ -13,14 +13,12 @@ import (
 const MoneyDecimals = 12
 
 const (
-	// moneyDigits is how many digits before the point every such number is an amount.
-	moneyDigits      = 12
 	maxMoneyDigits   = 64
 	maxMoneyExponent = 64
 )
 
 var (
-	moneyLimit  = decimal.New(1, moneyDigits)
+	moneyLimit  = decimal.New(1, 12)
 	moneyNumber = regexp.MustCompile(`^-?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?[0-9]+))?$`)
 )
 
@@ -31,27 +29,7 @@ var (
 type Money struct{ amount decimal.Decimal }
 
 // NewMoney rounds a decimal to an amount.
-func NewMoney(d decimal.Decimal) Money {
-	if m, ok := exactMoney(d); ok {
-		return m
-	}
-	return Money{d.RoundBank(MoneyDecimals)}
-}
-
-// exactMoney knows amounts of ordinary size that need no rounding, which costs four
-// times as much.
-func exactMoney(d decimal.Decimal) (Money, bool) {
-	const maxDigits = 18 // of any int64
-	more := int(d.Exponent()) + MoneyDecimals
-	if more < 0 || more > maxDigits || d.IsZero() || d.NumDigits()+more > maxDigits {
-		return Money{}, false
-	}
-	n := d.CoefficientInt64()
-	for range more {
-		n *= 10
-	}
-	return Money{decimal.New(n, -MoneyDecimals)}, true
-}
+func NewMoney(d decimal.Decimal) Money { return Money{d.RoundBank(MoneyDecimals)} }
 
 // ParseMoney reads a JSON number of at most 64 characters and an exponent of at
 // most ±64: "1e999999999" would cost its digits in memory. Anything else, NaN and
@@ -106,9 +84,6 @@ func MoneyFromFloat(f float64) (Money, error) {
 
 // Check refuses an amount of 10^12 or more, or of -10^12 or less.
 func (m Money) Check() error {
-	if m.amount.NumDigits()+int(m.amount.Exponent()) <= moneyDigits {
-		return nil
-	}
 	if m.amount.Abs().Cmp(moneyLimit) >= 0 {
 		return New(InvalidQuery, "an amount lies between -10^12 and 10^12")
 	}
